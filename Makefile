@@ -1,0 +1,121 @@
+# Splitring's build: one file, one pass. `make help` lists the targets.
+#
+#   SAN=address|thread   a sanitizer build, in a folder of its own
+#   BUILD=DIR            where everything goes (build/ by default)
+#   V=1                  show the commands
+
+SAN ?=
+BUILD ?= build
+ROOT := $(BUILD)/$(if $(SAN),$(SAN),release)
+CXX ?= g++
+Q := $(if $(V),,@)
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
+ifneq ($(CI),)
+MAKEFLAGS += --output-sync=target
+endif
+
+# ---- the rooms, and what each may include (design: a test reads the includes) ---------------------
+ROOMS := base ring grant xenbus blkimage backend frontend fs
+USES_base :=
+USES_ring := base
+USES_grant := base
+USES_xenbus := grant base
+USES_blkimage := base
+USES_backend := ring grant xenbus blkimage base
+USES_frontend := ring grant xenbus blkimage base
+USES_fs := blkimage base
+USES_tools := backend frontend fs ring xenbus grant blkimage base
+
+LDLIBS_grant := -lxengnttab -lxenevtchn
+LDLIBS_xenbus := -lxenstore
+LDLIBS_blkimage := -luring
+LDLIBS_base := -lspdlog -lfmt
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror
+CXXFLAGS := -std=c++20 -O2 -g -pthread -I. -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $(WARNINGS)
+LDFLAGS := -pthread
+ifeq ($(SAN),address)
+CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(SAN),thread)
+CXXFLAGS += -fsanitize=thread -Wno-tsan
+LDFLAGS += -fsanitize=thread
+else ifneq ($(SAN),)
+$(error SAN=$(SAN): choose address or thread)
+endif
+ifneq ($(shell command -v mold),)
+LDFLAGS += -fuse-ld=mold
+endif
+
+sources = $(sort $(shell find $(1) -name '*.cc' 2>/dev/null))
+objects = $(patsubst %.cc,$(ROOT)/%.o,$(1))
+
+# ---- room libraries ------------------------------------------------------------------------------
+define room
+$(ROOT)/lib$(1).a: $$(call objects,$$(call sources,$(1)))
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+$(ROOT)/%.o: %.cc | packages
+	@mkdir -p $(@D)
+	@echo "  compile  $<"
+	$(Q)$(CXX) $(CXXFLAGS) $(CXXFLAGS_$<) -MMD -MP -c -o $@ $<
+
+libraries = $(foreach r,$(1),$(if $(call sources,$(r)),$(ROOT)/lib$(r).a))
+system_libraries = $(foreach r,$(1),$(LDLIBS_$(r)))
+
+# ---- programs ------------------------------------------------------------------------------------
+PROGRAMS := $(foreach d,$(wildcard tools/*/main.cc),$(patsubst tools/%/main.cc,%,$(d)))
+LDLIBS_program_splitringd := -lprometheus-cpp-core
+LDLIBS_program_kiosk := -lprometheus-cpp-core
+
+# What several programs share lives in tools/common.
+define program
+$(ROOT)/$(1): $$(call objects,$$(call sources,tools/$(1) tools/common)) $$(call libraries,$$(USES_tools))
+	@echo "  link     $$@"
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_program_$(1)) $$(call system_libraries,$$(USES_tools))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# ---- tests: one binary a room ----------------------------------------------------------------------
+TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
+define room_tests
+$(ROOT)/tests/$(1)_test: $$(call objects,$$(call sources,tests/$(1) tests/support/$(1))) \
+    $$(if $$(filter tools,$(1)),$$(call objects,$$(call sources,tools/common))) \
+    $$(call libraries,$$(filter-out tools,$(1)) $$(USES_$(1)) $$(TEST_USES_$(1)))
+	@echo "  link     $$@"
+	@mkdir -p $$(@D)
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ -lgtest -lgtest_main $$(LDLIBS_test_$(1)) \
+	  $$(call system_libraries,$(1) $$(USES_$(1)) $$(TEST_USES_$(1)))
+endef
+$(foreach r,$(TEST_ROOMS),$(eval $(call room_tests,$(r))))
+TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
+
+-include $(shell find $(ROOT) -name '*.d' 2>/dev/null)
+
+# ---- targets ---------------------------------------------------------------------------------------
+.PHONY: all help packages test clean
+
+## all: build the programs and libraries
+all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
+
+## help: list the targets
+help:
+	@sed -n 's/^## \([a-z0-9-]*\): /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+## packages: install what is missing from Debian's packages (packages.txt)
+packages:
+	@tools/dev/install-packages.sh build
+
+## test: build and run every test; the last line is "N passed, N failed"
+test: all $(TESTS)
+	@tests/run.py --root $(ROOT)
+
+## clean: remove everything that was built
+clean:
+	$(Q)rm -rf $(BUILD)
