@@ -58,7 +58,7 @@ Errc errc_from_errno(int error_number);
 #define TRY(expression)                                                                            \
   __extension__({                                                                                  \
     auto try_result_ = (expression);                                                               \
-    if (!try_result_) return ::tl::unexpected<::splitring::Error>(std::move(try_result_).error()); \
+    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error());                \
     std::move(try_result_).value();                                                                \
   })
 
@@ -66,5 +66,5 @@ Errc errc_from_errno(int error_number);
 #define TRY_VOID(expression)                                                                       \
   do {                                                                                             \
     auto try_result_ = (expression);                                                               \
-    if (!try_result_) return ::tl::unexpected<::splitring::Error>(std::move(try_result_).error()); \
+    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error());                \
   } while (false)
