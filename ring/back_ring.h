@@ -44,6 +44,7 @@ class BackRing {
   RingState look() {
     const uint32_t producer = Memory::load_index(layout_.header(Layout::kRequestProducer));
     if (producer - consumed_ > layout_.slots() - unanswered()) return RingState::kBroken;
+    if (producer - consumed_ < available()) return RingState::kBroken;
     seen_ = producer;
     return consumed_ == seen_ ? RingState::kEmpty : RingState::kReady;
   }
