@@ -55,16 +55,23 @@ Errc errc_from_errno(int error_number);
 }  // namespace splitring
 
 // const Geometry g = TRY(probe(fd));   returns from the function on an error. One a statement.
-#define TRY(expression)                                                                            \
-  __extension__({                                                                                  \
-    auto try_result_ = (expression);                                                               \
-    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error());                \
-    std::move(try_result_).value();                                                                \
+#define TRY(expression) SPLITRING_TRY(expression, SPLITRING_UNIQUE(try_result_, __COUNTER__))
+#define SPLITRING_TRY(expression, result)                                 \
+  __extension__({                                                         \
+    auto result = (expression);                                           \
+    if (!result) return ::tl::make_unexpected(std::move(result).error()); \
+    std::move(result).value();                                            \
   })
 
 // The same for a Result<> that carries no value (Debian's tl::expected has no value() for void).
-#define TRY_VOID(expression)                                                                       \
-  do {                                                                                             \
-    auto try_result_ = (expression);                                                               \
-    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error());                \
+#define TRY_VOID(expression) \
+  SPLITRING_TRY_VOID(expression, SPLITRING_UNIQUE(try_result_, __COUNTER__))
+#define SPLITRING_TRY_VOID(expression, result)                            \
+  do {                                                                    \
+    auto result = (expression);                                           \
+    if (!result) return ::tl::make_unexpected(std::move(result).error()); \
   } while (false)
+
+// A name of its own for each use, so that a lambda inside one may use another.
+#define SPLITRING_UNIQUE(name, number) SPLITRING_UNIQUE_(name, number)
+#define SPLITRING_UNIQUE_(name, number) name##number
