@@ -1,0 +1,82 @@
+// A tar archive on a disk, read at random: an index of its names, built once, and their bytes.
+//
+// The index does not change after open(): any number of threads may share a TarFileSystem, each
+// with a lane of its own on the same disk. Views that it hands out live as long as it does.
+//
+// Paths: see fs/tar/tar_index.h. Nothing here becomes a path on the host; links are followed inside
+// the archive only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "blkimage/block_device.h"
+#include "fs/tar/tar_index.h"
+#include "fs/tar/tar_scanner.h"
+
+namespace splitring {
+
+struct TarEntry {
+  std::string_view path;  // empty: the root
+  TarKind kind = TarKind::kFile;
+  uint64_t size = 0;
+  uint64_t offset = 0;  // of the body in bytes on the disk, a multiple of 512: for those who read
+                        // through requests of their own
+  int64_t mtime_s = 0;
+  uint16_t mode = 0;
+  bool implied = false;   // a directory without a header
+  std::string_view link;  // of a symbolic link its target; of a hard link the name it was made of
+
+  [[nodiscard]] std::string_view base_name() const { return path.substr(path.rfind('/') + 1); }
+};
+
+class TarFileSystem {
+ public:
+  // Reads all headers through `lane`. Errors: see TarScanner::run().
+  static Result<std::unique_ptr<TarFileSystem>> open(BlockQueue& lane,
+                                                     const TarLimits& limits = {});
+
+  // The entry of that path, in any spelling; links are not followed.
+  [[nodiscard]] std::optional<TarEntry> find(std::string_view path) const;
+  // The same with symbolic links followed, in every component. Nothing: no such entry, or links
+  // that loop, or lead out of the archive. An absolute link starts at the archive's root.
+  [[nodiscard]] std::optional<TarEntry> resolve(std::string_view path) const;
+  // What a directory holds, by name. The path is not followed: resolve() it first.
+  [[nodiscard]] std::vector<TarEntry> list(std::string_view directory) const;
+  // Every entry that a header names, in the order of the archive; of twins the last one, at the
+  // place of the first.
+  void for_each(const std::function<void(const TarEntry&)>& visit) const;
+
+  // Reads a file's bytes from `offset` and returns their number: less than asked for at the file's
+  // end, 0 beyond it. Errors: kInvalid if it is no file; the disk's.
+  Result<size_t> read(BlockQueue& lane, const TarEntry& file, uint64_t offset,
+                      std::span<std::byte> out) const;
+
+  [[nodiscard]] uint64_t file_count() const { return file_count_; }
+  [[nodiscard]] uint64_t file_bytes() const {
+    return file_bytes_;
+  }  // links count as what they read
+  // What was left out, or where the archive is damaged. The first ones in full.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return notes_.kept(); }
+  [[nodiscard]] uint64_t warning_count() const { return notes_.total(); }
+
+ private:
+  explicit TarFileSystem(const TarLimits& limits) : index_(limits) {}
+  [[nodiscard]] TarEntry describe(TarIndex::Id id) const;
+  void count_files();
+
+  TarIndex index_;
+  TarNotes notes_;
+  uint64_t file_count_ = 0;
+  uint64_t file_bytes_ = 0;
+};
+
+}  // namespace splitring
