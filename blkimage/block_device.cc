@@ -146,11 +146,15 @@ size_t BlockQueue::wait() noexcept {
     size_t done = poll();
     if (done != 0) return done;
     if (spin_.spin([&] { return (done = poll()) != 0; })) return done;
-    if (!prepare_to_wait()) continue;
-    pollfd entry{fd(), POLLIN, 0};
-    ::poll(&entry, 1, -1);
+    do_sleep();
   }
   return 0;
+}
+
+void BlockQueue::do_sleep() noexcept {
+  if (!prepare_to_wait()) return;
+  pollfd entry{fd(), POLLIN, 0};
+  ::poll(&entry, 1, -1);
 }
 
 Result<IoBuffer> BlockQueue::allocate(size_t bytes) {

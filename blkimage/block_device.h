@@ -206,6 +206,10 @@ class BlockQueue {
   virtual void do_kick() noexcept = 0;
   virtual void do_poll() noexcept = 0;
   virtual bool do_prepare_to_wait() noexcept = 0;
+  // Sleeps until there may be something to poll. Called after a poll() that returned 0, with
+  // requests in flight; may return early, must not sleep over anything that is there. By default
+  // do_prepare_to_wait() and poll(2); override it where one system call can sleep and collect.
+  virtual void do_sleep() noexcept;
   // The default pool is the heap, page-aligned.
   virtual Result<std::span<std::byte>> do_allocate(size_t bytes);
   virtual void do_release(std::span<std::byte> bytes) noexcept;
