@@ -23,10 +23,14 @@
 #include "base/result.h"
 #include "base/spin_wait.h"
 #include "blkimage/disk_uri.h"
+#include "ring/ring_layout.h"
 #include "xenbus/host.h"
 #include "xenbus/nodes.h"
 
 namespace splitring::backend {
+
+// What blkback offers; more would let one request of a hostile frontend cost more than it is worth.
+inline constexpr uint32_t kMaxIndirectSegmentsOffered = 256;
 
 struct BackendOptions {
   std::string kind = "vbd";  // of the directories to serve: backend/KIND/...

@@ -1,0 +1,228 @@
+#include "backend/backend.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "backend/device.h"
+#include "base/parse.h"
+#include "base/unique_fd.h"
+
+namespace splitring::backend {
+namespace {
+
+constexpr char kBackendToken[] = "backend";
+constexpr char kReleaseToken[] = "release";
+constexpr size_t kMaxDevices = 4096;
+constexpr int kMaxEventsPerCall = 256;
+constexpr time_t kCapacityCheckSeconds = 1;
+
+using DeviceKey = std::pair<uint16_t, uint32_t>;  // frontend domain, device number
+
+// Of "F" or "F/D/...": what comes first, digits only.
+std::optional<uint64_t> first_number(std::string_view& text, uint64_t max) {
+  const size_t slash = text.find('/');
+  const auto number = parse_decimal(text.substr(0, slash), max);
+  text = slash == text.npos ? "" : text.substr(slash + 1);
+  return number;
+}
+
+std::optional<DeviceKey> key_from(std::string_view text) {
+  const auto domain = first_number(text, kFirstReservedDomId - 1);
+  const auto device = domain ? first_number(text, UINT32_MAX) : std::nullopt;
+  if (!device) return std::nullopt;
+  return DeviceKey(static_cast<uint16_t>(*domain), static_cast<uint32_t>(*device));
+}
+
+std::string token_of(const DeviceKey& key) {
+  return std::to_string(key.first) + "/" + std::to_string(key.second);
+}
+
+class StoreBackend final : public Backend {
+ public:
+  StoreBackend(Host& host, const DiskSchemes& schemes, const BackendOptions& options)
+      : host_(host), schemes_(schemes), options_(options), budget_(options.max_mapped_pages) {}
+
+  ~StoreBackend() override {
+    const std::lock_guard lock(mutex_);
+    for (auto& [key, device] : devices_) device->stop();
+    const auto deadline = std::chrono::steady_clock::now() + options_.drain_timeout;
+    const auto busy = [&] {
+      return std::any_of(devices_.begin(), devices_.end(),
+                         [](auto& d) { return !d.second->idle(); });
+    };
+    while (busy() && std::chrono::steady_clock::now() < deadline) {
+      pollfd entry{changed_.get(), POLLIN, 0};
+      ::poll(&entry, 1, 100);
+      acknowledge(changed_);
+    }
+    for (auto& [key, device] : devices_) device->abandon();
+  }
+
+  Result<> initialise() {
+    store_ = TRY(host_.open_store());
+    root_ = "/local/domain/" + std::to_string(raw(host_.domain())) + "/backend/" + options_.kind;
+    changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+    if (!changed_ || !timer_ || !epoll_) return fail_errno("setting up the backend", errno);
+    const itimerspec period{{kCapacityCheckSeconds, 0}, {kCapacityCheckSeconds, 0}};
+    ::timerfd_settime(timer_.get(), 0, &period, nullptr);
+    for (const int watched : {store_->fd(), changed_.get(), timer_.get()}) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.fd = watched;
+      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, watched, &event) != 0)
+        return fail_errno("setting up the backend", errno);
+    }
+    context_ = {&host_, &schemes_, &options_, &budget_, changed_.get()};
+    TRY_VOID(store_->watch(root_, kBackendToken));
+    TRY_VOID(store_->watch("@releaseDomain", kReleaseToken));
+    return {};
+  }
+
+  [[nodiscard]] int fd() const override { return epoll_.get(); }
+
+  void process() override {
+    const std::lock_guard lock(mutex_);
+    std::set<DeviceKey> dirty;
+    const bool time_to_check = acknowledge(timer_);
+    const bool worker_changed = acknowledge(changed_);
+    if (time_to_check || worker_changed) all_devices(dirty);
+    for (int i = 0; i < kMaxEventsPerCall; i++) {
+      const auto event = store_->next_event();
+      if (!event) break;
+      note(*event, dirty);
+    }
+    for (const DeviceKey& key : dirty) step(key);
+  }
+
+  [[nodiscard]] std::vector<DeviceReport> report() const override {
+    const std::lock_guard lock(mutex_);
+    std::vector<DeviceReport> reports;
+    reports.reserve(devices_.size());
+    for (const auto& [key, device] : devices_) reports.push_back(device->report());
+    return reports;
+  }
+
+ private:
+  static bool acknowledge(const UniqueFd& counter) {
+    uint64_t count = 0;
+    return ::read(counter.get(), &count, sizeof count) == sizeof count;
+  }
+
+  void all_devices(std::set<DeviceKey>& dirty) const {
+    for (const auto& [key, device] : devices_) dirty.insert(key);
+  }
+
+  void note(const StoreEvent& event, std::set<DeviceKey>& dirty) {
+    if (event.token == kReleaseToken) {
+      for (auto& [key, device] : devices_) {
+        const auto alive = store_->is_introduced(DomId{key.first});
+        if (alive && !*alive) device->domain_died();
+      }
+      all_devices(dirty);
+    } else if (event.token == kBackendToken) {
+      const std::string_view path = event.path;
+      if (path.size() <= root_.size() + 1 || !path.starts_with(root_)) return scan(dirty);
+      std::string_view rest = path.substr(root_.size() + 1);
+      if (const auto key = key_from(rest)) {
+        dirty.insert(*key);
+      } else if (const auto domain = first_number(rest, kFirstReservedDomId - 1)) {
+        // A whole domain's directory came or went.
+        scan_domain(static_cast<uint16_t>(*domain), dirty);
+        for (const auto& [known, device] : devices_)
+          if (known.first == *domain) dirty.insert(known);
+      }
+    } else if (const auto key = key_from(event.token)) {
+      if (devices_.contains(*key)) dirty.insert(*key);
+    }
+  }
+
+  void scan(std::set<DeviceKey>& dirty) {
+    all_devices(dirty);
+    const auto domains = store_->now().list(root_);
+    if (!domains) return;
+    for (const std::string& name : *domains)
+      if (const auto domain = parse_decimal(name, kFirstReservedDomId - 1))
+        scan_domain(static_cast<uint16_t>(*domain), dirty);
+  }
+
+  void scan_domain(uint16_t domain, std::set<DeviceKey>& dirty) {
+    const auto names = store_->now().list(root_ + "/" + std::to_string(domain));
+    if (!names) return;
+    for (const std::string& name : *names)
+      if (const auto number = parse_decimal(name, UINT32_MAX))
+        dirty.insert({domain, static_cast<uint32_t>(*number)});
+  }
+
+  void step(const DeviceKey& key) {
+    auto found = devices_.find(key);
+    if (found == devices_.end()) {
+      found = add(key);
+      if (found == devices_.end()) return;
+    }
+    const auto stepped = found->second->step(*store_);
+    if (!stepped) spdlog::error("{} {}: {}", options_.kind, token_of(key), stepped.error().what);
+    if (!found->second->finished()) return;
+    const std::string frontend = found->second->path().frontend_directory();
+    static_cast<void>(store_->unwatch(frontend + "/state", token_of(key)));
+    devices_.erase(found);
+  }
+
+  std::map<DeviceKey, std::unique_ptr<Device>>::iterator add(const DeviceKey& key) {
+    if (devices_.size() >= kMaxDevices) {
+      spdlog::error("{} devices are all that one backend serves", kMaxDevices);
+      return devices_.end();
+    }
+    DevicePath path{options_.kind, host_.domain(), DomId{key.first}, key.second};
+    // Only what has a directory becomes a device.
+    const auto state = read_state(store_->now(), path.backend_directory());
+    if (!state || *state == XenbusState::kUnknown) return devices_.end();
+    const auto watched = store_->watch(path.frontend_directory() + "/state", token_of(key));
+    if (!watched) {
+      spdlog::error("{} {}: {}", options_.kind, token_of(key), watched.error().what);
+      return devices_.end();
+    }
+    return devices_.emplace(key, std::make_unique<Device>(std::move(path), context_)).first;
+  }
+
+  Host& host_;
+  const DiskSchemes& schemes_;
+  const BackendOptions options_;
+  PageBudget budget_;
+  UniqueFd changed_;
+  UniqueFd timer_;
+  UniqueFd epoll_;
+  std::unique_ptr<Store> store_;
+  std::string root_;
+  DeviceContext context_;
+  mutable std::mutex mutex_;  // of devices_, between the control thread and report()
+  std::map<DeviceKey, std::unique_ptr<Device>> devices_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> Backend::start(Host& host, const DiskSchemes& schemes,
+                                                const BackendOptions& options) {
+  if (options.offer.max_indirect_segments > kMaxIndirectSegmentsOffered)
+    return fail(Errc::kInvalid, "at most " + std::to_string(kMaxIndirectSegmentsOffered) +
+                                    " indirect segments can be offered");
+  if (options.offer.max_ring_page_order > kMaxRingPageOrder || options.offer.max_queues < 1 ||
+      options.offer.max_queues > kMaxQueues)
+    return fail(Errc::kInvalid, "a ring has at most 16 pages, and a device 1 to 64 queues");
+  auto backend = std::make_unique<StoreBackend>(host, schemes, options);
+  TRY_VOID(backend->initialise());
+  return std::unique_ptr<Backend>(std::move(backend));
+}
+
+}  // namespace splitring::backend

@@ -1,0 +1,348 @@
+#include "backend/device.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "backend/image_policy.h"
+
+namespace splitring::backend {
+
+// Nodes of the backend's directory belong to the toolstack, those of the frontend's to the guest.
+// Only the former say where the latter is (B31).
+struct Device::Snapshot {
+  bool exists = false;
+  bool belongs = false;  // the two directories point at each other
+  bool online = false;
+  bool ready = false;  // the toolstack's script, if there is one, has finished
+  XenbusState own = XenbusState::kUnknown;
+  XenbusState frontend = XenbusState::kUnknown;
+  std::string target;
+  std::string mode;
+};
+
+Device::Device(DevicePath path, const DeviceContext& context)
+    : path_(std::move(path)),
+      context_(context),
+      name_(path_.kind + " " + std::to_string(raw(path_.frontend)) + "/" +
+            virtual_device_name(path_.device)) {}
+
+Device::~Device() = default;
+
+Result<Device::Snapshot> Device::read(Store& store) const {
+  Snapshot now;
+  const std::string backend = path_.backend_directory();
+  const std::string frontend = path_.frontend_directory();
+  TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
+    now = {};
+    const auto link = TRY(read_optional(view, backend + "/frontend"));
+    now.own = TRY(read_state(view, backend));
+    if (!link || now.own == XenbusState::kUnknown) return {};
+    now.exists = true;
+    now.online = TRY(read_optional(view, backend + "/online")) == "1";
+    now.target = TRY(read_optional(view, backend + "/params")).value_or("");
+    now.mode = TRY(read_optional(view, backend + "/mode")).value_or("r");
+    now.ready = !TRY(read_optional(view, backend + "/script")) ||
+                TRY(read_optional(view, backend + "/hotplug-status")) == "connected";
+    if (domain_dead_) return {};
+    now.belongs = link == frontend && TRY(read_optional(view, frontend + "/backend")) == backend;
+    if (now.belongs) now.frontend = TRY(read_state(view, frontend));
+    return {};
+  }));
+  return now;
+}
+
+Result<> Device::step(Store& store) {
+  const Snapshot now = TRY(read(store));
+  own_ = now.own;
+  reap_workers();
+  const bool replaced = seen_ && now.exists && now.own == XenbusState::kInitialising;
+  if (!now.exists || replaced || domain_dead_) {
+    stop_workers(replaced ? "attached anew" : domain_dead_ ? "its domain died" : "detached");
+    if (!workers_.empty()) return {};
+    disk_.reset();
+    seen_ = false;
+    error_.clear();
+    if (now.exists && domain_dead_) {
+      // Nobody else removes what a toolstack of our own kind made for a domain that has died.
+      static_cast<void>(store.now().remove(path_.backend_directory()));
+      finished_ = true;
+      return {};
+    }
+    finished_ = !now.exists;
+    if (finished_) return {};
+  }
+  return reconcile(store, now);
+}
+
+Result<> Device::reconcile(Store& store, const Snapshot& now) {
+  if (!seen_) return first_sight(store, now);
+  if (draining_ && !workers_.empty()) return {};  // until they have ended
+  if (!workers_.empty()) TRY_VOID(watch_workers(store));
+  return follow_frontend(store, now);
+}
+
+// What a new directory asks for, or one that another backend process has left.
+Result<> Device::first_sight(Store& store, const Snapshot& now) {
+  seen_ = true;
+  TRY_VOID(open_image(store, now));
+  if (!disk_) return {};
+  TRY_VOID(write_offer(store.now(), path_.backend_directory(), context_.options->offer));
+  if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
+  if (now.own == XenbusState::kInitWait) return follow_frontend(store, now);
+  spdlog::info("{}: taking over from a backend that has ended", name_);
+  const bool frontend_up = now.frontend == XenbusState::kInitialised ||
+                           now.frontend == XenbusState::kConnected ||
+                           now.frontend == XenbusState::kClosing;
+  if (frontend_up) return enter(store, XenbusState::kClosing);
+  return follow_frontend(store, now);
+}
+
+Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
+  const bool waiting = own_ == XenbusState::kInitWait;
+  switch (now.frontend) {
+    case XenbusState::kInitialising:
+      stop_workers("the frontend starts again");
+      if (!workers_.empty()) return {};
+      if (!now.online) return enter(store, XenbusState::kClosed);
+      return disk_ ? enter(store, XenbusState::kInitWait) : Result<>();
+    case XenbusState::kInitialised:
+    case XenbusState::kConnected:
+      if (!workers_.empty()) return connected_ ? check_capacity(store) : Result<>();
+      return waiting && now.ready && disk_ ? connect(store, now) : Result<>();
+    case XenbusState::kClosing:
+      stop_workers("the frontend closes");
+      return workers_.empty() && own_ != XenbusState::kClosed ? enter(store, XenbusState::kClosing)
+                                                              : Result<>();
+    case XenbusState::kClosed:
+      stop_workers("the frontend has closed");
+      return workers_.empty() && !waiting ? enter(store, XenbusState::kClosed) : Result<>();
+    default:
+      // No frontend to speak of: one that vanished, or one that the toolstack has yet to write.
+      stop_workers("the frontend has gone");
+      if (!workers_.empty()) return {};
+      return own_ == XenbusState::kConnected || own_ == XenbusState::kClosing
+                 ? enter(store, XenbusState::kClosed)
+                 : Result<>();
+  }
+}
+
+Result<> Device::open_image(Store& store, const Snapshot& now) {
+  target_ = now.target;
+  mode_ = now.mode;
+  auto allowed = check_image_policy(target_, context_.options->allowed_roots);
+  if (!allowed) return give_up(store, allowed.error().what);
+  OpenOptions options;
+  options.read_only = mode_ != "w";
+  auto disk = context_.schemes->open(target_, options);
+  if (!disk) return give_up(store, disk.error().what);
+  disk_ = std::move(*disk);
+  error_.clear();
+  spdlog::info("{}: {} opened, {} sectors, {}", name_, target_, disk_->geometry().capacity.count,
+               disk_->geometry().read_only ? "read-only" : "read-write");
+  return {};
+}
+
+Result<> Device::connect(Store& store, const Snapshot&) {
+  FrontendNodes frontend;
+  const auto read_all = store.transact([&](StoreView& view) -> Result<> {
+    frontend = TRY(read_frontend(view, path_.frontend_directory(), context_.options->offer));
+    return {};
+  });
+  if (!read_all) {
+    if (read_all.error().code != Errc::kPeer) return read_all;
+    return give_up(store, read_all.error().what);
+  }
+  const auto started = start_workers(frontend);
+  if (!started) return give_up(store, started.error().what);
+  return {};
+}
+
+Result<> Device::start_workers(const FrontendNodes& frontend) {
+  abi_ = context_.options->default_abi;
+  if (frontend.protocol) {
+    const auto abi = blkif::abi_from(*frontend.protocol);
+    if (!abi)
+      return fail(Errc::kPeer, "protocol \"" + *frontend.protocol +
+                                   "\" is none of x86_64-abi, x86_32-abi, arm-abi");
+    abi_ = *abi;
+  }
+  persistent_ = frontend.persistent_grants && context_.options->offer.persistent_grants;
+  ring_pages_ = static_cast<uint32_t>(frontend.queues[0].ring_refs.size());
+  blkif::DiskLimits limits = disk_limits();
+  // A barrier has a meaning only where all requests go through one ring.
+  limits.barrier_offered = frontend.queues.size() == 1;
+  const uint32_t pages = RingWorker::pages_needed(
+      ring_pages_, persistent_,
+      std::max<uint32_t>(blkif::kMaxSegments, limits.indirect_segments_offered));
+  for (size_t i = 0; i < frontend.queues.size(); i++) {
+    PageBudget::Share share = context_.budget->take(pages);
+    if (!share)
+      return fail(Errc::kLimit,
+                  "no mapped pages left for another ring; give this backend more or fewer devices");
+    RingConfig config;
+    config.host = context_.host;
+    config.disk = disk_;
+    config.peer = path_.frontend;
+    config.ring_refs = frontend.queues[i].ring_refs;
+    config.port = frontend.queues[i].event_channel;
+    config.abi = abi_;
+    config.limits = limits;
+    config.persistent = persistent_;
+    config.polling = context_.options->polling;
+    config.name = name_ + (frontend.queues.size() == 1 ? "" : " queue " + std::to_string(i));
+    workers_.push_back(
+        std::make_unique<RingWorker>(std::move(config), std::move(share), context_.changed_fd));
+  }
+  return {};
+}
+
+// Follows the workers from their start to Connected, or to what went wrong.
+Result<> Device::watch_workers(Store& store) {
+  bool all_serving = true;
+  for (const auto& worker : workers_) {
+    const auto phase = worker->phase();
+    if (phase == RingWorker::Phase::kFailed || phase == RingWorker::Phase::kBroken)
+      return give_up(store, worker->error());
+    all_serving = all_serving && phase == RingWorker::Phase::kServing;
+  }
+  return all_serving && !connected_ ? tell_disk(store) : Result<>();
+}
+
+Result<> Device::tell_disk(Store& store) {
+  const std::string directory = path_.backend_directory();
+  TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
+    TRY_VOID(write_disk(view, directory, disk_nodes()));
+    static_cast<void>(view.remove(directory + "/error"));
+    return write_state(view, directory, XenbusState::kConnected);
+  }));
+  own_ = XenbusState::kConnected;
+  connected_ = true;
+  error_.clear();
+  spdlog::info("{}: connected, {} queue(s) of {} page(s), {}, {} grants", name_, workers_.size(),
+               ring_pages_, blkif::to_string(abi_), persistent_ ? "persistent" : "copied");
+  return {};
+}
+
+// An image that has grown or shrunk: the frontend reads `sectors` again when it sees the state
+// written once more (Linux's way).
+Result<> Device::check_capacity(Store& store) {
+  const Sectors before = disk_->geometry().capacity;
+  const Sectors after = TRY(disk_->refresh_capacity());
+  if (after == before) return {};
+  spdlog::info("{}: resized from {} to {} sectors", name_, before.count, after.count);
+  const std::string directory = path_.backend_directory();
+  return store.transact([&](StoreView& view) -> Result<> {
+    TRY_VOID(view.write(directory + "/sectors", std::to_string(after.count)));
+    return write_state(view, directory, XenbusState::kConnected);
+  });
+}
+
+Result<> Device::give_up(Store& store, const std::string& why) {
+  error_ = why;
+  spdlog::error("{}: {}", name_, why);
+  stop_workers("it failed");
+  static_cast<void>(store.now().write(path_.backend_directory() + "/error", why));
+  return enter(store, XenbusState::kClosing);
+}
+
+Result<> Device::enter(Store& store, XenbusState state) {
+  if (own_ == state) return {};
+  TRY_VOID(write_state(store.now(), path_.backend_directory(), state));
+  spdlog::debug("{}: {} -> {}", name_, to_string(own_), to_string(state));
+  own_ = state;
+  return {};
+}
+
+void Device::stop_workers(const char* why) {
+  if (!workers_.empty() && !draining_) {
+    spdlog::info("{}: disconnecting: {}", name_, why);
+    stop();
+  }
+  reap_workers();
+}
+
+void Device::stop() {
+  draining_ = !workers_.empty();
+  draining_since_ = std::chrono::steady_clock::now();
+  for (const auto& worker : workers_) worker->request_stop();
+}
+
+void Device::reap_workers() {
+  if (!draining_) return;
+  std::erase_if(workers_, [this](const std::unique_ptr<RingWorker>& worker) {
+    if (!worker->ended()) return false;
+    past_.add(worker->counters().values());
+    return true;
+  });
+  if (!workers_.empty()) return;
+  draining_ = false;
+  connected_ = false;
+}
+
+bool Device::idle() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](auto& worker) { return worker->ended(); });
+}
+
+void Device::abandon() {
+  for (const auto& worker : workers_)
+    if (!worker->ended()) worker->abandon();
+}
+
+DiskNodes Device::disk_nodes() const {
+  const Geometry geometry = disk_->geometry();
+  DiskNodes nodes;
+  nodes.capacity = geometry.capacity;
+  nodes.block_bytes = geometry.logical_block_bytes;
+  nodes.physical_block_bytes =
+      std::max(geometry.physical_block_bytes, geometry.logical_block_bytes);
+  nodes.read_only = geometry.read_only;
+  nodes.flush = true;
+  nodes.barrier = workers_.size() == 1;
+  nodes.discard = geometry.discard_granularity_bytes != 0 && !geometry.read_only;
+  nodes.discard_granularity_bytes = geometry.discard_granularity_bytes;
+  return nodes;
+}
+
+blkif::DiskLimits Device::disk_limits() const {
+  const Geometry geometry = disk_->geometry();
+  blkif::DiskLimits limits;
+  limits.capacity = geometry.capacity;
+  limits.block_bytes = geometry.logical_block_bytes;
+  limits.read_only = geometry.read_only;
+  limits.discard_offered = geometry.discard_granularity_bytes != 0;
+  limits.indirect_segments_offered =
+      static_cast<uint16_t>(context_.options->offer.max_indirect_segments);
+  return limits;
+}
+
+DeviceReport Device::report() const {
+  DeviceReport report;
+  report.path = path_;
+  report.target = target_;
+  report.state = own_;
+  report.error = error_;
+  report.counters = past_;
+  for (const auto& worker : workers_) {
+    report.counters.add(worker->counters().values());
+    report.in_flight += worker->counters().in_flight.load(std::memory_order_relaxed);
+  }
+  if (disk_) {
+    const Geometry geometry = disk_->geometry();
+    report.read_only = geometry.read_only;
+    report.capacity = geometry.capacity;
+    report.block_bytes = geometry.logical_block_bytes;
+  }
+  if (draining_ &&
+      std::chrono::steady_clock::now() - draining_since_ > context_.options->drain_timeout)
+    report.error = "disconnecting, but the image does not answer";
+  if (!connected_) return report;
+  report.queues = static_cast<uint32_t>(workers_.size());
+  report.ring_pages = ring_pages_;
+  report.persistent_grants = persistent_;
+  report.abi = blkif::to_string(abi_);
+  return report;
+}
+
+}  // namespace splitring::backend

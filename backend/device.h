@@ -1,0 +1,94 @@
+// One disk given to one guest: its life in the store, its image, its rings.
+//
+// A device is stepped by the control thread whenever something about it may have changed. A step
+// reads what is there, once, in one transaction, and moves towards what it asks for: steps may be
+// skipped, repeated and merged, so that no order of events can confuse it (B30).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/page_budget.h"
+#include "backend/report.h"
+#include "backend/ring_worker.h"
+
+namespace splitring::backend {
+
+// What the devices of a backend share.
+struct DeviceContext {
+  Host* host = nullptr;
+  const DiskSchemes* schemes = nullptr;
+  const BackendOptions* options = nullptr;
+  PageBudget* budget = nullptr;
+  int changed_fd = -1;  // an eventfd: a worker changed
+};
+
+class Device {
+ public:
+  Device(DevicePath path, const DeviceContext& context);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // An error is one of the store's: the device is unchanged and can be stepped again.
+  Result<> step(Store& store);
+  // The guest has died: it will never answer (B33).
+  void domain_died() { domain_dead_ = true; }
+  // Asks all rings to end; they have when idle() says so.
+  void stop();
+  [[nodiscard]] bool idle() const;
+  // True once its directory has gone and nothing of it runs: forget it.
+  [[nodiscard]] bool finished() const { return finished_; }
+  // Leaves threads that do not end to themselves.
+  void abandon();
+
+  [[nodiscard]] const DevicePath& path() const { return path_; }
+  [[nodiscard]] DeviceReport report() const;
+
+ private:
+  struct Snapshot;  // of both directories, read in one transaction
+
+  Result<Snapshot> read(Store& store) const;
+  Result<> reconcile(Store& store, const Snapshot& now);
+  Result<> follow_frontend(Store& store, const Snapshot& now);
+  Result<> first_sight(Store& store, const Snapshot& now);
+  Result<> open_image(Store& store, const Snapshot& now);
+  Result<> connect(Store& store, const Snapshot& now);
+  Result<> start_workers(const FrontendNodes& frontend);
+  Result<> watch_workers(Store& store);
+  Result<> tell_disk(Store& store);
+  Result<> check_capacity(Store& store);
+  Result<> give_up(Store& store, const std::string& why);
+  Result<> enter(Store& store, XenbusState state);
+  void stop_workers(const char* why);
+  void reap_workers();
+  [[nodiscard]] DiskNodes disk_nodes() const;
+  [[nodiscard]] blkif::DiskLimits disk_limits() const;
+
+  DevicePath path_;
+  DeviceContext context_;
+  std::string name_;  // "vbd 3/xvda"
+
+  std::string target_;  // as opened
+  std::string mode_;
+  std::shared_ptr<BlockDevice> disk_;
+  bool seen_ = false;  // first_sight() is over
+  bool domain_dead_ = false;
+  bool finished_ = false;
+  bool connected_ = false;  // state Connected was written for these workers
+  bool draining_ = false;   // the workers were asked to end
+  std::chrono::steady_clock::time_point draining_since_{};
+  XenbusState own_ = XenbusState::kUnknown;  // as the store has it
+  std::string error_;
+
+  std::vector<std::unique_ptr<RingWorker>> workers_;
+  uint32_t ring_pages_ = 0;
+  blkif::Abi abi_{};
+  bool persistent_ = false;
+  CounterValues past_;  // of rings that have ended
+};
+
+}  // namespace splitring::backend

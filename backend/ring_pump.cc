@@ -1,0 +1,345 @@
+#include "backend/ring_pump.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <chrono>
+#include <vector>
+
+namespace splitring::backend {
+namespace {
+
+using blkif::Action;
+using blkif::CheckedRequest;
+using blkif::Refusal;
+using blkif::Status;
+using Clock = LogLimit::Clock;
+
+// Requests started before their answers are published: small enough that the frontend works on the
+// first answers while we work on the next requests, large enough to share a doorbell.
+constexpr uint32_t kBatch = 16;
+
+// Wake-ups in a row that brought no request before we stop listening for a while (B12).
+constexpr uint32_t kSpuriousTolerated = 16;
+constexpr int kMaxBackOffMs = 16;
+
+// What a request asks of the disk, in this order; alone: nothing else of this ring is in flight.
+struct Plan {
+  uint8_t steps;
+  bool alone;
+  std::array<Operation, 3> operations;
+};
+
+constexpr Plan plan_of(Action action) {
+  using enum Operation;
+  switch (action) {
+    case Action::kRead: return {1, false, {kRead}};
+    case Action::kWrite: return {1, false, {kWrite}};
+    case Action::kFlush: return {1, false, {kFlush}};
+    case Action::kFlushWrite: return {2, false, {kFlush, kWrite}};
+    case Action::kBarrier: return {1, true, {kFlush}};
+    case Action::kBarrierWrite: return {3, true, {kFlush, kWrite, kFlush}};
+    case Action::kDiscard: return {1, false, {kDiscard}};
+  }
+  return {};
+}
+
+constexpr Work work_of(Action action) {
+  switch (action) {
+    case Action::kRead: return Work::kRead;
+    case Action::kWrite:
+    case Action::kFlushWrite:
+    case Action::kBarrierWrite: return Work::kWrite;
+    case Action::kFlush:
+    case Action::kBarrier: return Work::kFlush;
+    case Action::kDiscard: return Work::kDiscard;
+  }
+  return Work::kRead;
+}
+
+Status status_from(IoStatus status) {
+  switch (status) {
+    case IoStatus::kOk: return Status::kOkay;
+    case IoStatus::kUnsupported: return Status::kUnsupported;
+    default: return Status::kError;
+  }
+}
+
+template <class Wire>
+class RingPump final : public Pump {
+ public:
+  explicit RingPump(const PumpParts& parts)
+      : parts_(parts),
+        ring_(parts.ring_pages),
+        spin_(parts.polling),
+        contexts_(ring_.slots()),
+        free_(ring_.slots()) {
+    for (uint32_t i = 0; i < ring_.slots(); i++) {
+      contexts_[i].pump = this;
+      contexts_[i].slot = i;
+      contexts_[i].complete = &RingPump::step_done;
+      free_[i] = ring_.slots() - 1 - i;
+    }
+  }
+
+  PumpEnd run() override {
+    while (!parts_.stop->load(std::memory_order_relaxed) && !broken_) {
+      if (turn()) continue;
+      if (spin_.spin([&] { return something_to_do(); })) continue;
+      sleep();
+    }
+    finish_in_flight();
+    return broken_ ? PumpEnd::kBroken : PumpEnd::kStopped;
+  }
+
+  bool turn() override {
+    now_ = Clock::now();
+    bool moved = parts_.lane->poll() != 0;
+    moved |= take_requests();
+    parts_.lane->kick();
+    if (parts_.lane->in_flight() != 0) {
+      now_ = Clock::now();
+      moved |= parts_.lane->poll() != 0;
+    }
+    if (held_ != nullptr && parts_.lane->in_flight() == 0) {
+      submit_step(*std::exchange(held_, nullptr));
+      moved = true;
+    }
+    publish();
+    return moved;
+  }
+
+  [[nodiscard]] bool broken() const override { return broken_; }
+
+ private:
+  struct Context : BlockRequest {
+    RingPump* pump = nullptr;
+    uint32_t slot = 0;  // of contexts_ and of DataPages: ours, never the peer's
+    uint64_t id = 0;
+    uint8_t response_operation = 0;
+    uint8_t step = 0;
+    Plan plan{};
+    Action action{};
+    Clock::time_point start{};
+    uint64_t sector_count = 0;
+    std::span<const iovec> data;
+    DataHold hold;
+  };
+
+  // ---- taking ----
+
+  bool take_requests() {
+    if (broken_ || alone_) return false;
+    if (ring_.look() == RingState::kBroken) {
+      ring_broke();
+      return false;
+    }
+    const uint32_t count = std::min(ring_.available(), kBatch);
+    if (woken_) note_wakeup(count != 0);
+    if (count == 0) return false;
+    parts_.limits.capacity = parts_.lane->geometry().capacity;
+    for (uint32_t i = 0; i < count && !alone_; i++) {
+      typename Wire::Request slot;
+      ring_.take(slot);
+      begin(slot);
+    }
+    parts_.counters->in_flight.store(ring_.unanswered(), std::memory_order_relaxed);
+    return true;
+  }
+
+  void begin(const typename Wire::Request& slot) {
+    CheckedRequest request;
+    Refusal refusal = blkif::check_request<Wire>(slot, parts_.limits, request);
+    // unanswered() never exceeds the slots, so there is a context for each.
+    Context& context = contexts_[free_.back()];
+    free_.pop_back();
+    context.id = request.id;
+    context.response_operation = request.response_operation;
+    context.start = now_;
+    if (refusal != Refusal::kNone) return refuse(context, refusal);
+    context.action = request.action;
+    context.plan = plan_of(request.action);
+    context.step = 0;
+    if (request.segment_count != 0 && !acquire_data(context, request, refusal))
+      return refusal == Refusal::kNone ? grant_failed(context) : refuse(context, refusal);
+    context.first = request.first;
+    context.length = request.length;
+    context.sector_count = request.length.count;
+    if (context.plan.alone) {
+      alone_ = true;
+      held_ = &context;  // submitted when nothing is in flight
+      return;
+    }
+    submit_step(context);
+  }
+
+  // False with kNone: a grant is bad. False with another: the indirect segments are.
+  bool acquire_data(Context& context, CheckedRequest& request, Refusal& refusal) {
+    const auto segments = parts_.data->segments(context.slot);
+    if (request.indirect) {
+      const auto wire = parts_.data->load_indirect(
+          std::span(request.indirect_pages).first(request.indirect_page_count()),
+          request.segment_count);
+      if (wire.empty()) return false;
+      refusal = blkif::check_indirect_segments(wire, parts_.limits,
+                                               segments.first(request.segment_count), request);
+      if (refusal != Refusal::kNone) return false;
+    } else {
+      std::copy_n(request.segments.begin(), request.segment_count, segments.begin());
+    }
+    context.data = parts_.data->acquire(context.slot, request.segment_count,
+                                        request.action == Action::kRead, context.hold);
+    return !context.data.empty();
+  }
+
+  // ---- doing ----
+
+  void submit_step(Context& context) {
+    context.operation = context.plan.operations[context.step];
+    const bool moves_data =
+        context.operation == Operation::kRead || context.operation == Operation::kWrite;
+    context.buffers = moves_data ? context.data : std::span<const iovec>();
+    parts_.lane->submit(context);
+  }
+
+  static void step_done(BlockRequest& request) noexcept {
+    auto& context = static_cast<Context&>(request);
+    context.pump->next_step(context);
+  }
+
+  void next_step(Context& context) noexcept {
+    IoStatus status = context.status;
+    context.step++;
+    if (status == IoStatus::kOk && context.step < context.plan.steps) return submit_step(context);
+    const auto work = static_cast<size_t>(work_of(context.action));
+    if (!parts_.data->finish(context.slot, context.hold, status == IoStatus::kOk)) {
+      parts_.counters->grant_errors.add();
+      status = IoStatus::kIoError;
+    } else if (status == IoStatus::kOk) {
+      parts_.counters->requests[work].add();
+      parts_.counters->sectors[work].add(context.sector_count);
+    } else {
+      parts_.counters->io_errors[work].add();
+      complain("{} at sector {} failed: {}", to_string(context.operation), context.first.count,
+               to_string(status));
+    }
+    if (context.plan.alone) alone_ = false;
+    answer(context, status_from(status));
+  }
+
+  void refuse(Context& context, Refusal refusal) {
+    parts_.counters->refusals[static_cast<size_t>(refusal)].add();
+    complain("operation {} refused: {}", context.response_operation, blkif::to_string(refusal));
+    answer(context, blkif::status_of(refusal));
+  }
+
+  void grant_failed(Context& context) {
+    parts_.counters->grant_errors.add();
+    complain("operation {}: a page is not granted to us", context.response_operation);
+    answer(context, Status::kError);
+  }
+
+  void answer(Context& context, Status status) noexcept {
+    ring_.put(context.id, context.response_operation, status);
+    const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(now_ - context.start);
+    parts_.counters->record_latency(static_cast<uint64_t>(took.count()));
+    free_.push_back(context.slot);
+  }
+
+  void publish() {
+    if (broken_ || !ring_.publish()) return;
+    parts_.counters->notifications.add();
+    // A peer that has gone needs no doorbell.
+    static_cast<void>(parts_.channel->notify());
+  }
+
+  // ---- waiting ----
+
+  // Looks without acting: turn() does what there is to do.
+  bool something_to_do() {
+    return (!alone_ && ring_.look() != RingState::kEmpty) ||
+           (parts_.lane->in_flight() != 0 && !parts_.lane->prepare_to_wait()) ||
+           parts_.stop->load(std::memory_order_relaxed);
+  }
+
+  void sleep() {
+    if (!alone_ && ring_.rearm() != RingState::kEmpty) return;
+    if (!parts_.lane->prepare_to_wait()) return;
+    const bool listening = back_off_ms_ == 0;
+    std::array<pollfd, 3> fds = {
+        {{parts_.stop_fd, POLLIN, 0},
+         {parts_.lane->in_flight() != 0 ? parts_.lane->fd() : -1, POLLIN, 0},
+         {listening ? parts_.channel->fd() : -1, POLLIN, 0}}};
+    const int ready = ::poll(fds.data(), fds.size(), listening ? -1 : back_off_ms_);
+    if (!listening && ready == 0) back_off_ms_ = 0;
+    if ((fds[2].revents & POLLIN) != 0) {
+      static_cast<void>(parts_.channel->acknowledge());
+      parts_.counters->wakeups.add();
+      woken_ = true;
+    }
+  }
+
+  void note_wakeup(bool useful) {
+    woken_ = false;
+    if (useful) {
+      spurious_in_a_row_ = 0;
+      return;
+    }
+    parts_.counters->spurious_wakeups.add();
+    if (++spurious_in_a_row_ < kSpuriousTolerated) return;
+    const uint32_t excess = std::min(spurious_in_a_row_ - kSpuriousTolerated, 4U);
+    back_off_ms_ = std::min(1 << excess, kMaxBackOffMs);
+  }
+
+  // ---- ending ----
+
+  void ring_broke() {
+    broken_ = true;
+    parts_.counters->broken_rings.add();
+    spdlog::error("{}: the frontend's request producer is impossible; the ring is stopped",
+                  parts_.name);
+  }
+
+  void finish_in_flight() {
+    if (held_ != nullptr) submit_step(*std::exchange(held_, nullptr));
+    now_ = Clock::now();
+    parts_.lane->drain();
+    publish();
+    parts_.counters->in_flight.store(0, std::memory_order_relaxed);
+  }
+
+  template <class... Args>
+  void complain(fmt::format_string<Args...> format, Args&&... args) {
+    if (!log_limit_.allow(now_)) return;
+    spdlog::warn("{}: {}{}", parts_.name, fmt::format(format, std::forward<Args>(args)...),
+                 log_limit_.suppressed() == 0
+                     ? std::string()
+                     : fmt::format(" ({} lines like this not shown)", log_limit_.suppressed()));
+  }
+
+  PumpParts parts_;
+  BackRing<Wire> ring_;
+  SpinWait spin_;
+  std::vector<Context> contexts_;
+  std::vector<uint32_t> free_;  // a stack of slots; never grows beyond its first size
+  Context* held_ = nullptr;     // taken, and waiting to be alone
+  bool alone_ = false;          // a request that must be alone was taken: take no other
+  bool broken_ = false;
+  bool woken_ = false;  // by the frontend, and not yet looked why
+  uint32_t spurious_in_a_row_ = 0;
+  int back_off_ms_ = 0;
+  Clock::time_point now_{};
+  LogLimit log_limit_;
+};
+
+}  // namespace
+
+std::unique_ptr<Pump> make_pump(blkif::Abi abi, const PumpParts& parts) {
+  if (abi == blkif::Abi::kX86_32) return std::make_unique<RingPump<blkif::Wire32>>(parts);
+  return std::make_unique<RingPump<blkif::Wire64>>(parts);
+}
+
+}  // namespace splitring::backend

@@ -1,0 +1,131 @@
+#include "backend/ring_worker.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "backend/data_pages.h"
+#include "backend/ring_pump.h"
+#include "base/unique_fd.h"
+
+namespace splitring::backend {
+namespace {
+
+// Kept mapped per ring: what a one-page ring of Linux (32 slots of 32 segments) can use, with room
+// for the 1024 pages that a userspace frontend has; larger rings share it by the cache's LRU.
+constexpr uint32_t kPersistentPages = 2048;
+// For grant copies per ring: 1 MiB in flight.
+constexpr uint32_t kCopyPages = 256;
+
+void signal(int event_fd) {
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then it is readable already.
+  static_cast<void>(!::write(event_fd, &one, sizeof one));
+}
+
+}  // namespace
+
+struct RingWorker::Shared {
+  RingConfig config;
+  PageBudget::Share budget;
+  int changed_fd = -1;
+  UniqueFd stop_fd;
+  std::atomic<bool> stop{false};
+  std::atomic<bool> abandoned{false};
+  std::atomic<Phase> phase{Phase::kStarting};
+  std::string error;  // written before an ended phase is stored
+  RingCounters counters;
+
+  void enter(Phase next) {
+    phase.store(next, std::memory_order_release);
+    if (!abandoned.load()) signal(changed_fd);
+  }
+};
+
+uint32_t RingWorker::pages_needed(size_t ring_pages, bool persistent, uint32_t max_segments) {
+  return static_cast<uint32_t>(ring_pages) + (persistent ? kPersistentPages : max_segments);
+}
+
+RingWorker::RingWorker(RingConfig config, PageBudget::Share share, int changed_fd)
+    : shared_(std::make_shared<Shared>()) {
+  shared_->config = std::move(config);
+  shared_->budget = std::move(share);
+  shared_->changed_fd = changed_fd;
+  shared_->stop_fd.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  thread_ = std::thread([shared = shared_] { run(shared); });
+}
+
+RingWorker::~RingWorker() {
+  request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void RingWorker::request_stop() {
+  shared_->stop.store(true);
+  signal(shared_->stop_fd.get());
+}
+
+void RingWorker::abandon() {
+  shared_->abandoned.store(true);
+  request_stop();
+  thread_.detach();
+}
+
+RingWorker::Phase RingWorker::phase() const {
+  return shared_->phase.load(std::memory_order_acquire);
+}
+
+const std::string& RingWorker::error() const { return shared_->error; }
+
+const RingCounters& RingWorker::counters() const { return shared_->counters; }
+
+void RingWorker::run(const std::shared_ptr<Shared>& shared) {
+  pthread_setname_np(pthread_self(), shared->config.name.substr(0, 15).c_str());
+  auto served = serve(*shared);
+  shared->config.disk.reset();
+  shared->budget = {};
+  if (served) return shared->enter(Phase::kStopped);
+  shared->error = std::move(served).error().what;
+  shared->enter(shared->phase == Phase::kServing ? Phase::kBroken : Phase::kFailed);
+}
+
+Result<> RingWorker::serve(Shared& shared) {
+  const RingConfig& config = shared.config;
+  // Handles of this thread's own: nothing here is shared with another ring.
+  const auto table = TRY(config.host->open_grant_table());
+  const Mapping ring = TRY(table->map(config.peer, config.ring_refs, Access::kReadWrite));
+  const auto channel = TRY(config.host->bind_channel(config.peer, config.port));
+  const uint32_t slots = config.abi == blkif::Abi::kX86_32
+                             ? RingLayout<blkif::Wire32>(ring.bytes()).slots()
+                             : RingLayout<blkif::Wire64>(ring.bytes()).slots();
+  const auto lane = TRY(config.disk->open_queue({.depth = slots, .polling = config.polling}));
+  DataPages::Options options;
+  options.peer = config.peer;
+  options.slots = slots;
+  options.max_segments =
+      std::max<uint32_t>(blkif::kMaxSegments, config.limits.indirect_segments_offered);
+  options.persistent_pages = config.persistent ? kPersistentPages : 0;
+  options.copy_pages = config.persistent ? 0 : kCopyPages;
+  DataPages data(*table, options, shared.counters);
+
+  PumpParts parts;
+  parts.ring_pages = ring.bytes();
+  parts.channel = channel.get();
+  parts.lane = lane.get();
+  parts.data = &data;
+  parts.counters = &shared.counters;
+  parts.limits = config.limits;
+  parts.polling = config.polling;
+  parts.stop = &shared.stop;
+  parts.stop_fd = shared.stop_fd.get();
+  parts.name = config.name;
+  const auto pump = make_pump(config.abi, parts);
+  shared.enter(Phase::kServing);
+  if (pump->run() == PumpEnd::kBroken)
+    return fail(Errc::kPeer, "the frontend's request producer is impossible");
+  return {};
+}
+
+}  // namespace splitring::backend

@@ -1,0 +1,78 @@
+// One ring's thread: it sets up everything that the ring needs, serves it, and takes all of it down
+// again. The control thread starts and stops it and never waits for it.
+//
+// A worker that a hanging image keeps can be abandoned: its thread ends by itself when the image
+// answers, and what it holds lives as long as it does (B37).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backend/page_budget.h"
+#include "backend/ring_counters.h"
+#include "base/spin_wait.h"
+#include "blkimage/block_device.h"
+#include "ring/blkif_request.h"
+#include "ring/blkif_wire.h"
+#include "xenbus/host.h"
+
+namespace splitring::backend {
+
+struct RingConfig {
+  Host* host = nullptr;               // outlives the worker, abandoned or not
+  std::shared_ptr<BlockDevice> disk;  // shared by a device's workers
+  DomId peer{};
+  std::vector<GrantRef> ring_refs;
+  Port port{};
+  blkif::Abi abi{};
+  blkif::DiskLimits limits;
+  bool persistent = false;
+  SpinWait::Mode polling = SpinWait::Mode::kAuto;
+  std::string name;  // for log lines and the thread's name
+};
+
+class RingWorker {
+ public:
+  enum class Phase : uint8_t {
+    kStarting,
+    kServing,
+    // Ended:
+    kFailed,   // could not be set up: see error()
+    kBroken,   // the frontend broke the ring: see error()
+    kStopped,  // as asked
+  };
+
+  // The budget share covers the pages that the ring may keep mapped. `changed_fd`, an eventfd that
+  // outlives the worker, becomes readable at each change of phase.
+  RingWorker(RingConfig config, PageBudget::Share share, int changed_fd);
+  // Stops and joins, unless abandoned.
+  ~RingWorker();
+  RingWorker(const RingWorker&) = delete;
+  RingWorker& operator=(const RingWorker&) = delete;
+
+  void request_stop();
+  void abandon();
+
+  [[nodiscard]] Phase phase() const;
+  [[nodiscard]] bool ended() const { return phase() >= Phase::kFailed; }
+  // Once ended.
+  [[nodiscard]] const std::string& error() const;
+  [[nodiscard]] const RingCounters& counters() const;
+
+  // Pages that a ring of this shape may keep mapped.
+  static uint32_t pages_needed(size_t ring_pages, bool persistent, uint32_t max_segments);
+
+ private:
+  struct Shared;
+  static void run(const std::shared_ptr<Shared>& shared);
+  static Result<> serve(Shared& shared);
+
+  std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace splitring::backend
