@@ -83,9 +83,13 @@ endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # ---- tests: one binary a room ----------------------------------------------------------------------
+# Helper sources of another room that a room's tests use too.
+TEST_SUPPORT_frontend := tests/support/xenbus
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
+TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
 define room_tests
-$(ROOT)/tests/$(1)_test: $$(call objects,$$(call sources,tests/$(1) tests/support/$(1))) \
+$(ROOT)/tests/$(1)_test: $$(call objects,$$(filter-out $(TEST_PROGRAMS),\
+      $$(call sources,tests/$(1) tests/support/$(1) $$(TEST_SUPPORT_$(1))))) \
     $$(if $$(filter tools,$(1)),$$(call objects,$$(call sources,tools/common))) \
     $$(call libraries,$$(filter-out tools,$(1)) $$(USES_$(1)) $$(TEST_USES_$(1)))
 	@echo "  link     $$@"
@@ -99,7 +103,7 @@ TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
 -include $(shell find $(ROOT) -name '*.d' 2>/dev/null)
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test clean
+.PHONY: all help packages test check-exhaustive clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -115,6 +119,15 @@ packages:
 ## test: build and run every test; the last line is "N passed, N failed"
 test: all $(TESTS)
 	@tests/run.py --root $(ROOT)
+
+## check-exhaustive: the request parser against its oracle, all 2^32 combinations (minutes)
+check-exhaustive: $(ROOT)/tests/exhaustive_validator
+	@$<
+$(ROOT)/tests/exhaustive_validator: \
+    $(call objects,tests/ring/exhaustive_validator.cc tests/support/ring/validator_oracle.cc)
+	@mkdir -p $(@D)
+	@echo "  link     $@"
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
 
 ## clean: remove everything that was built
 clean:
