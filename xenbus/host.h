@@ -48,6 +48,9 @@ struct HostOptions {
 // Opens what the options name and checks that it answers. The error says what to start.
 Result<std::unique_ptr<Host>> open_host(const HostOptions& options);
 
+// The directory of the emulated host that open_host() would look in. Nothing: it would open Xen.
+std::optional<std::filesystem::path> emulated_directory(const HostOptions& options);
+
 // Where `splitring host` puts its sockets when nobody says: $XDG_RUNTIME_DIR/splitring, or
 // /run/splitring for root.
 std::filesystem::path default_emulated_directory();
