@@ -100,10 +100,28 @@ endef
 $(foreach r,$(TEST_ROOMS),$(eval $(call room_tests,$(r))))
 TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
 
+# Programs that tests run as processes of their own.
+define test_tool
+$(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc) $$(call libraries,$$(USES_tools))
+	@echo "  link     $$@"
+	@mkdir -p $$(@D)
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(call system_libraries,$$(USES_tools))
+endef
+TEST_TOOLS := $(patsubst tests/programs/%.cc,%,$(wildcard tests/programs/*.cc))
+$(foreach t,$(TEST_TOOLS),$(eval $(call test_tool,$(t))))
+TESTS += $(addprefix $(ROOT)/tests/,$(TEST_TOOLS))
+
+# ---- loads of the benchmark ------------------------------------------------------------------------
+BENCH_LOADS := $(patsubst tools/bench/%.cc,$(ROOT)/bench/%,$(wildcard tools/bench/*.cc))
+$(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
+	@mkdir -p $(@D)
+	@echo "  link     $@"
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
+
 -include $(shell find $(ROOT) -name '*.d' 2>/dev/null)
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test check-exhaustive clean
+.PHONY: all help packages test bench check-exhaustive clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -116,9 +134,21 @@ help:
 packages:
 	@tools/dev/install-packages.sh build
 
+packages-%:
+	@tools/dev/install-packages.sh build $*
+
 ## test: build and run every test; the last line is "N passed, N failed"
-test: all $(TESTS)
+test: packages-test
+	$(Q)$(MAKE) build-tests
 	@tests/run.py --root $(ROOT)
+
+.PHONY: build-tests
+build-tests: all $(TESTS)
+
+## bench: Splitring and its peers on the same work, in one run (minutes; wants a quiet machine)
+bench: packages-bench
+	$(Q)$(MAKE) all $(BENCH_LOADS)
+	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
 
 ## check-exhaustive: the request parser against its oracle, all 2^32 combinations (minutes)
 check-exhaustive: $(ROOT)/tests/exhaustive_validator
