@@ -1,6 +1,7 @@
 #include "xenbus/store_path.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace splitring {
 
@@ -9,6 +10,17 @@ namespace {
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_' || c == '@';
+}
+
+// Deep paths have much in common, and a map compares them often: by blocks first.
+size_t first_difference(std::string_view a, std::string_view b) {
+  constexpr size_t kBlock = 64;
+  const size_t common = std::min(a.size(), b.size());
+  size_t at = 0;
+  while (at + kBlock <= common && std::memcmp(a.data() + at, b.data() + at, kBlock) == 0)
+    at += kBlock;
+  while (at < common && a[at] == b[at]) at++;
+  return at;
 }
 
 }  // namespace
@@ -48,11 +60,11 @@ std::string store_children_prefix(std::string_view path) {
 }
 
 bool StorePathLess::operator()(std::string_view a, std::string_view b) const {
-  const auto [at, bt] = std::ranges::mismatch(a, b);
-  if (bt == b.end()) return false;
-  if (at == a.end()) return true;
+  const size_t at = first_difference(a, b);
+  if (at == b.size()) return false;
+  if (at == a.size()) return true;
   const auto rank = [](char c) { return c == '/' ? 0 : static_cast<unsigned char>(c); };
-  return rank(*at) < rank(*bt);
+  return rank(a[at]) < rank(b[at]);
 }
 
 std::string store_subtree_end(std::string_view path) {
