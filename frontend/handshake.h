@@ -1,0 +1,95 @@
+// A frontend's part of the conversation in the store: from whatever state a predecessor left, to
+// Connected, and back to Closed.
+//
+// In the order of Linux's xen-blkfront (drivers/block/xen-blkfront.c) and of its reset after a
+// crash (drivers/xen/xenbus/xenbus_probe_frontend.c):
+//
+//   ours          backend's
+//   Closing    <- Connected      a connection that is over: of ours, or of a process that died
+//   Closed     <- Closing
+//   Initialising <- Closed       it comes back, if `online`
+//   Initialising    InitWait     prepare() reads what it offers
+//   Initialised                  connect() wrote our rings
+//   Initialised     Connected    and reads the disk
+//   Connected
+//
+// The backend's word is never trusted: nodes are parsed by xenbus/nodes.h, states that make no
+// sense are waited out until the deadline. One owner thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "frontend/wake_fd.h"
+#include "xenbus/device_path.h"
+#include "xenbus/host.h"
+#include "xenbus/nodes.h"
+
+namespace splitring::frontend {
+
+// How others interrupt the thread that shakes hands.
+struct ControlSignal {
+  explicit ControlSignal(WakeFd fd) : wake(std::move(fd)) {}
+  WakeFd wake;
+  std::atomic<bool> stop{false};
+};
+
+class Handshake {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Deadline = std::optional<Clock::time_point>;  // nothing: for ever
+
+  // Finds the device and its backend in the store, and watches the backend. `host` and `signal`
+  // must outlive the result. Errors: kNotFound says how to attach a disk.
+  static Result<Handshake> open(Host& host, uint32_t device, ControlSignal& signal);
+
+  [[nodiscard]] const DevicePath& device() const { return device_; }
+  [[nodiscard]] const std::string& backend_directory() const { return backend_directory_; }
+  // Of the toolstack: false means that nothing but bounced data may be shared (XSA-403).
+  [[nodiscard]] bool trusted() const { return trusted_; }
+
+  // Ends what was and waits until the backend is ready for us. Errors: kTimeout, with what it
+  // waited for and what the backend says; kClosed when interrupted, or when the disk is going.
+  Result<BackendOffer> prepare(Deadline deadline);
+  // Precondition: prepare() succeeded. Tells the backend our rings and waits for it to take them.
+  Result<DiskNodes> connect(const FrontendNodes& nodes, Deadline deadline);
+  // Leaves the backend, waiting for it until the deadline at most, and removes our nodes.
+  void close(Clock::time_point deadline);
+
+  Result<XenbusState> backend_state();
+  // Unset when the toolstack has told the backend that the disk goes, or it has gone.
+  Result<bool> online();
+  Result<DiskNodes> read_disk_nodes() { return read_disk(store_->now(), backend_directory_); }
+  Result<> set_state(XenbusState state);
+  // Why we gave up, in our `error` node.
+  void report(const std::string& message);
+
+  // Sleeps until something that we watch changed, the signal's wake-up came, or the deadline.
+  // Errors: kTimeout; kClosed when asked to stop; those of a store that has gone.
+  Result<> wait(Deadline deadline);
+  // After the store has gone: another connection to it.
+  Result<> reopen(Host& host);
+
+ private:
+  Handshake(DevicePath device, ControlSignal& signal)
+      : device_(std::move(device)), directory_(device_.frontend_directory()), signal_(&signal) {}
+
+  Result<> find_backend();
+  Result<> watch_backend();
+  Result<bool> step_towards_ready(Deadline& grace);
+  Result<> move_to(XenbusState state);
+  Error describe_wait(const std::string& wish, const Error& why);
+
+  DevicePath device_;
+  std::string directory_;          // ours
+  std::string backend_directory_;  // as the toolstack wrote it
+  bool trusted_ = true;
+  std::unique_ptr<Store> store_;
+  ControlSignal* signal_;
+};
+
+}  // namespace splitring::frontend
