@@ -199,6 +199,24 @@ class BlockQueue {
   void finish(BlockRequest& request, IoStatus status) noexcept;
   DeviceState& state() { return state_; }
 
+  // The default pool is the heap, page-aligned.
+  virtual Result<std::span<std::byte>> do_allocate(size_t bytes);
+  virtual void do_release(std::span<std::byte> bytes) noexcept;
+
+  // Sleeps until there may be something to poll. Called after a poll() that returned 0, with
+  // requests in flight; may return early, must not sleep over anything that is there. By default
+  // do_prepare_to_wait() and poll(2); override it where one system call can sleep and collect.
+  virtual void do_sleep() noexcept;
+
+  // For a lane that stands upon another: its pool and its way to sleep.
+  static Result<std::span<std::byte>> allocate_from(BlockQueue& below, size_t bytes) {
+    return below.do_allocate(bytes);
+  }
+  static void release_to(BlockQueue& below, std::span<std::byte> bytes) noexcept {
+    below.do_release(bytes);
+  }
+  static void sleep_on(BlockQueue& below) noexcept { below.do_sleep(); }
+
  private:
   friend class IoBuffer;
 
@@ -206,13 +224,6 @@ class BlockQueue {
   virtual void do_kick() noexcept = 0;
   virtual void do_poll() noexcept = 0;
   virtual bool do_prepare_to_wait() noexcept = 0;
-  // Sleeps until there may be something to poll. Called after a poll() that returned 0, with
-  // requests in flight; may return early, must not sleep over anything that is there. By default
-  // do_prepare_to_wait() and poll(2); override it where one system call can sleep and collect.
-  virtual void do_sleep() noexcept;
-  // The default pool is the heap, page-aligned.
-  virtual Result<std::span<std::byte>> do_allocate(size_t bytes);
-  virtual void do_release(std::span<std::byte> bytes) noexcept;
 
   [[nodiscard]] IoStatus check(BlockRequest& request) const noexcept;
   Result<> run(Operation operation, Sectors first, std::span<std::byte> bytes, Sectors length);
