@@ -7,7 +7,7 @@
 SAN ?=
 BUILD ?= build
 ROOT := $(BUILD)/$(if $(SAN),$(SAN),release)
-CXX ?= g++
+CXX := $(if $(shell command -v ccache),ccache )g++
 Q := $(if $(V),,@)
 
 .DEFAULT_GOAL := all
@@ -120,8 +120,18 @@ $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 
 -include $(shell find $(ROOT) -name '*.d' 2>/dev/null)
 
+# ---- man pages: tools/NAME/NAME.SECTION.scd -----------------------------------------------------
+MAN_SOURCES := $(wildcard tools/*/*.scd)
+man_page = $(ROOT)/man/$(basename $(notdir $(1)))
+define man
+$(call man_page,$(1)): $(1) | packages
+	@mkdir -p $$(@D)
+	$$(Q)scdoc < $$< > $$@ || { rm -f $$@; exit 1; }
+endef
+$(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
+
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive clean
+.PHONY: all help packages test bench check-exhaustive demo man clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -158,6 +168,13 @@ $(ROOT)/tests/exhaustive_validator: \
 	@mkdir -p $(@D)
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
+
+## demo: serve a documentation tree over the ring; CHECK=1 fetches and compares it, PORT=N listens there
+demo: all
+	@tools/dev/demo.sh --root $(ROOT)
+
+## man: make the man pages
+man: $(foreach s,$(MAN_SOURCES),$(call man_page,$(s)))
 
 ## clean: remove everything that was built
 clean:
