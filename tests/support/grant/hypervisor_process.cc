@@ -10,6 +10,11 @@
 #include <string>
 
 namespace splitring::testing {
+namespace {
+
+constexpr int kQuestions = 1000;
+
+}  // namespace
 
 TemporaryDirectory::TemporaryDirectory() {
   std::string name = (std::filesystem::temp_directory_path() / "splitring-XXXXXX").string();
@@ -47,6 +52,12 @@ bool ChildProcess::join() {
 void ChildProcess::kill() {
   ::kill(pid_, SIGKILL);
   join();
+}
+
+bool ChildProcess::is_running() const {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == 0;
 }
 
 Signal::Signal() {
@@ -120,7 +131,7 @@ DomainCounts HypervisorProcess::counts(unsigned domain) {
 
 DomainCounts HypervisorProcess::counts_after_close(unsigned domain, uint32_t handles) {
   DomainCounts now = counts(domain);
-  while (now.handles > handles) now = counts(domain);
+  for (int i = 0; i < kQuestions && now.handles > handles; i++) now = counts(domain);
   return now;
 }
 

@@ -40,6 +40,7 @@ class ChildProcess {
   bool join();
   // SIGKILL, and waits until it is gone.
   void kill();
+  [[nodiscard]] bool is_running() const;
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
@@ -70,10 +71,10 @@ class HypervisorProcess {
   [[nodiscard]] std::filesystem::path socket(unsigned domain) const;
   EmulatedControl& control() { return *control_; }
   DomainCounts counts(unsigned domain);
-  // Waits until everything of the domain but `handles` connections has ended: the server learns of
-  // a killed client when it polls next.
+  // The same, once no more than `handles` connections of it are left: the server sees the end of a
+  // killed client only when it polls next, which a few questions make sure of.
   DomainCounts counts_after_close(unsigned domain, uint32_t handles);
-  void kill() { process_->kill(); }
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
 
  private:
   TemporaryDirectory directory_;
