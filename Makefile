@@ -35,7 +35,7 @@ LDLIBS_blkimage := -luring
 LDLIBS_base := -lspdlog -lfmt
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror
-CXXFLAGS := -std=c++20 -O2 -g -pthread -I. -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $(WARNINGS)
+CXXFLAGS := -std=c++20 -O2 -g1 -pthread -I. -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL $(WARNINGS)
 LDFLAGS := -pthread
 ifeq ($(SAN),address)
 CXXFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -60,6 +60,9 @@ $(ROOT)/lib$(1).a: $$(call objects,$$(call sources,$(1)))
 	$$(Q)ar rcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+# What is not on a data path need not be slow to compile.
+$(ROOT)/tests/%.o $(ROOT)/tools/splitring/%.o $(ROOT)/tools/splitringd/%.o: CXXFLAGS += -O1
 
 $(ROOT)/%.o: %.cc | packages
 	@mkdir -p $(@D)
