@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 
 #include "base/parse.h"
 
@@ -12,10 +13,20 @@ constexpr size_t kMaxProtocolBytes = 32;
 constexpr uint32_t kInfoReadOnly = 4;                      // VDISK_READONLY
 constexpr uint64_t kMaxSectors = uint64_t{1} << (63 - 9);  // as many as have a byte offset
 constexpr uint32_t kMaxPhysicalBlockBytes = 1U << 24;
+constexpr uint64_t kMaxIndirectSegments = 8 * 512;  // BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST, full
+
+// What a peer wrote, fit for a line of a log or a terminal.
+std::string printable(std::string value) {
+  constexpr size_t kEnough = 64;
+  if (value.size() > kEnough) value.resize(kEnough);
+  for (char& c : value)
+    if (c < ' ' || c > '~') c = '?';
+  return value;
+}
 
 tl::unexpected<Error> bad_node(const std::string& path, const std::string& value,
                                const std::string& expected) {
-  return fail(Errc::kPeer, path + " is \"" + value.substr(0, 64) + "\", not " + expected);
+  return fail(Errc::kPeer, path + " is \"" + printable(value) + "\", not " + expected);
 }
 
 Result<bool> read_flag(StoreView& store, const std::string& path) {
@@ -32,15 +43,15 @@ Result<> write_number(StoreView& store, const std::string& path, uint64_t number
   return store.write(path, std::to_string(number));
 }
 
-// The ring pages and port below `directory`: the device's own, or one queue's.
+// The ring pages and port below `directory`: the device's own, or one queue's. No page may be one
+// of `used`, to which they are added.
 Result<QueueNodes> read_queue(StoreView& store, const std::string& directory, uint32_t pages,
-                              bool legacy_name) {
+                              bool legacy_name, std::set<GrantRef>& used) {
   QueueNodes queue;
   for (uint32_t i = 0; i < pages; i++) {
     const std::string name = legacy_name ? "/ring-ref" : "/ring-ref" + std::to_string(i);
     const auto ref = static_cast<uint32_t>(TRY(read_required(store, directory + name, UINT32_MAX)));
-    if (std::find(queue.ring_refs.begin(), queue.ring_refs.end(), GrantRef{ref}) !=
-        queue.ring_refs.end())
+    if (!used.insert(GrantRef{ref}).second)
       return bad_node(directory + name, std::to_string(ref), "a ref of its own");
     queue.ring_refs.push_back(GrantRef{ref});
   }
@@ -135,9 +146,9 @@ Result<BackendOffer> read_offer(StoreView& store, const std::string& directory) 
       pages == 0 ? 0 : static_cast<uint64_t>(std::bit_width(std::bit_floor(pages)) - 1);
   offer.max_ring_page_order =
       static_cast<uint32_t>(std::min(order.value_or(from_pages), kMaxOrder));
-  offer.max_indirect_segments = static_cast<uint32_t>(
-      TRY(read_number(store, directory + "/feature-max-indirect-segments", UINT32_MAX))
-          .value_or(0));
+  const auto segments =
+      TRY(read_number(store, directory + "/feature-max-indirect-segments", UINT32_MAX)).value_or(0);
+  offer.max_indirect_segments = static_cast<uint32_t>(std::min(segments, kMaxIndirectSegments));
   offer.persistent_grants = TRY(read_flag(store, directory + "/feature-persistent"));
   return offer;
 }
@@ -230,13 +241,14 @@ Result<FrontendNodes> read_frontend(StoreView& store, const std::string& directo
                     "1 to " + std::to_string(offer.max_queues));
   const bool has_queue_directories =
       queues > 1 || TRY(read_optional(store, directory + "/queue-0/event-channel")).has_value();
+  std::set<GrantRef> used;
   for (uint64_t i = 0; i < queues; i++) {
     const std::string where =
         has_queue_directories ? directory + "/queue-" + std::to_string(i) : directory;
     // A frontend that writes an order of 0 still may use either name for its one page.
     const bool legacy_name =
         pages == 0 || (pages == 1 && !TRY(read_optional(store, where + "/ring-ref0")).has_value());
-    nodes.queues.push_back(TRY(read_queue(store, where, std::max(pages, 1U), legacy_name)));
+    nodes.queues.push_back(TRY(read_queue(store, where, std::max(pages, 1U), legacy_name, used)));
   }
   return nodes;
 }

@@ -52,8 +52,7 @@ struct DiskNodes {
 Result<> write_disk(StoreView& store, const std::string& backend_directory, const DiskNodes& disk);
 Result<DiskNodes> read_disk(StoreView& store, const std::string& backend_directory);
 
-// ---- what a frontend asks for before Initialised
-// -------------------------------------------------
+// ---- what a frontend asks for before Initialised -----------------------------------------------
 
 struct QueueNodes {
   std::vector<GrantRef> ring_refs;  // 1, 2, 4, 8 or 16
@@ -70,7 +69,8 @@ Result<> write_frontend(StoreView& store, const std::string& frontend_directory,
 // Refuses with a reason whatever goes beyond the offer or is malformed (B9, B10).
 Result<FrontendNodes> read_frontend(StoreView& store, const std::string& frontend_directory,
                                     const BackendOffer& offer);
-// Removes what write_frontend() writes, so that a later handshake starts clean.
+// Removes what write_frontend() writes, so that a later handshake starts clean. All but `protocol`:
+// a toolstack may have written that.
 Result<> remove_frontend(StoreView& store, const std::string& frontend_directory);
 
 // ---- pieces ----------------------------------------------------------------------------------
