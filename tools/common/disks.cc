@@ -1,0 +1,77 @@
+#include "tools/common/disks.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "frontend/disk.h"
+#include "xenbus/device_path.h"
+
+namespace splitring::tools {
+
+// Opened once, at the first need.
+class Disks::LazyHost {
+ public:
+  explicit LazyHost(HostOptions options) : options_(std::move(options)) {}
+
+  Result<Host*> get() {
+    if (!host_) host_ = TRY(open_host(options_));
+    return host_.get();
+  }
+
+ private:
+  const HostOptions options_;
+  std::unique_ptr<Host> host_;
+};
+
+namespace {
+
+// How many pages a Linux guest may grant in all by default, rings included
+// (drivers/xen/gntalloc.c).
+constexpr uint32_t kGrantablePages = 1024;
+
+Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOptions& open) {
+  UriOptions given(uri);
+  frontend::DiskOptions options;
+  options.read_only = open.read_only;
+  if (const auto lanes = TRY(given.choose("lanes", {"1", "2", "3", "4", "5", "6", "7", "8"})))
+    options.lanes = static_cast<uint32_t>(*lanes + 1);
+  if (const auto order = TRY(given.choose("order", {"0", "1", "2", "3", "4"})))
+    options.max_ring_page_order = static_cast<uint32_t>(*order);
+  TRY_VOID(given.all_taken());
+  const uint32_t ring_pages = options.lanes << options.max_ring_page_order;
+  options.pool_pages = std::min(options.pool_pages, kGrantablePages - ring_pages);
+  return options;
+}
+
+}  // namespace
+
+Disks::Disks(HostOptions host)
+    : host_(std::make_unique<LazyHost>(std::move(host))), schemes_(DiskSchemes::images()) {
+  schemes_.add(
+      "vbd", "vbd:xvda",
+      [host = host_.get()](const DiskUri& uri,
+                           const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
+        const auto options = TRY(frontend_options(uri, open));
+        const uint32_t number = TRY(virtual_device_number(uri.target));
+        return TRY(frontend::Disk::connect(*TRY(host->get()), number, options));
+      });
+}
+
+Disks::Disks(Disks&&) noexcept = default;
+Disks::~Disks() = default;
+
+Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool read_only) {
+  return schemes_.open(uri, {.read_only = read_only});
+}
+
+Result<std::string> portable_disk_uri(const std::string& text) {
+  const DiskUri uri = TRY(parse_disk_uri(text));
+  if (uri.scheme != "raw" || uri.target.starts_with('/')) return text;
+  std::error_code error;
+  const auto path = std::filesystem::absolute(uri.target, error);
+  if (error) return fail_errno(text, error.value());
+  return uri.scheme + ":" + path.lexically_normal().string() +
+         text.substr(uri.scheme.size() + 1 + uri.target.size());
+}
+
+}  // namespace splitring::tools

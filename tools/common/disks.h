@@ -1,0 +1,38 @@
+// Every disk that a program of ours can open: the images, and what this domain is given.
+//
+//   vbd:xvda               a disk that this domain's store offers, through our frontend
+//   vbd:xvda?lanes=4       with so many rings, if the backend allows it
+//   vbd:xvda?order=4       rings of 2^order pages each
+//
+// The host is opened when the first vbd: is: an image needs none.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "blkimage/block_device.h"
+#include "blkimage/disk_uri.h"
+#include "xenbus/host.h"
+
+namespace splitring::tools {
+
+// Movable. Must outlive the disks that it opened. One thread.
+class Disks {
+ public:
+  explicit Disks(HostOptions host);
+  Disks(Disks&&) noexcept;
+  ~Disks();
+
+  Result<std::unique_ptr<BlockDevice>> open(const std::string& uri, bool read_only);
+
+ private:
+  class LazyHost;
+  std::unique_ptr<LazyHost> host_;
+  DiskSchemes schemes_;
+};
+
+// The same disk for a process with another working directory: checked for form, its path absolute.
+Result<std::string> portable_disk_uri(const std::string& uri);
+
+}  // namespace splitring::tools

@@ -1,0 +1,29 @@
+#include "tools/common/stop_signals.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/signalfd.h>
+
+#include <csignal>
+
+namespace splitring::tools {
+
+Result<StopSignals> StopSignals::install() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  if (const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0)
+    return fail_errno("blocking signals", error);
+  UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return fail_errno("signalfd", errno);
+  return StopSignals(std::move(fd));
+}
+
+bool StopSignals::arrived() const {
+  pollfd poller{fd_.get(), POLLIN, 0};
+  return ::poll(&poller, 1, 0) > 0;
+}
+
+}  // namespace splitring::tools

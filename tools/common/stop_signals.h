@@ -1,0 +1,25 @@
+// SIGINT and SIGTERM as a descriptor, for a program whose loop ends cleanly on them.
+#pragma once
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace splitring::tools {
+
+// Call install() before any thread is started: threads inherit that the signals are blocked.
+// Also ignores SIGPIPE: a peer that hangs up is an error of one write, not the end of the program.
+class StopSignals {
+ public:
+  static Result<StopSignals> install();
+
+  // Readable once one of them has arrived.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  // Never blocks.
+  [[nodiscard]] bool arrived() const;
+
+ private:
+  explicit StopSignals(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace splitring::tools
