@@ -1,0 +1,99 @@
+# bash completion of splitring and splitringd.
+# Install as /usr/share/bash-completion/completions/splitring, with a link splitringd to it.
+
+# What may follow in each command, "." being the program itself; "=" marks options that take a value.
+declare -gA _splitring_options=(
+  [.]='--host= --domain= --version --help'
+  [host]='--dir= --domain='
+  [domain]=''
+  [domain create]=''
+  [domain destroy]=''
+  [domain list]='--json'
+  [attach]='--domain= --vdev= --target= --mode= --backend= --kind= --wait= --no-wait'
+  [detach]='--domain= --vdev= --timeout= --force'
+  [list]='--verbose --json'
+  [info]='--json'
+  [cp]='--json'
+  [bench]='--rw= --bs= --qd= --lanes= --secs= --poll= --pin= --server-pid= --write-destroys-data --json'
+  [tar]=''
+  [tar ls]='--recursive --json'
+  [tar cat]=''
+)
+_splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --metrics= --log-level= --version --help'
+
+# The subcommands below a command.
+_splitring_commands() {
+  case $1 in
+    .) echo 'host domain attach detach list info cp bench tar' ;;
+    domain) echo 'create destroy list' ;;
+    tar) echo 'ls cat' ;;
+  esac
+}
+
+# A disk: its scheme, and the path behind raw:. Bash takes the colon for a word of its own.
+_splitring_disk() {
+  local current=$1
+  case $current in
+    raw:*) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -f -- "${current#raw:}") ;;
+    *) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -W 'raw: mem: vbd:' -- "$current") ;;
+  esac
+}
+
+_splitring_value() {
+  local option=$1 current=$2
+  case $option in
+    --dir | --host | --allow-root) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    --control) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --target) _splitring_disk "$current" ;;
+    --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
+    --rw) mapfile -t COMPREPLY < <(compgen -W 'randread randwrite read write' -- "$current") ;;
+    --poll) mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current") ;;
+    --vdev) mapfile -t COMPREPLY < <(compgen -W 'xvda xvdb xvdc xvdd' -- "$current") ;;
+    --log-level)
+      mapfile -t COMPREPLY < <(compgen -W 'trace debug info warning error off' -- "$current")
+      ;;
+  esac
+}
+
+# The line up to the cursor, with what bash split at colons and equals signs joined again.
+_splitring_words() {
+  local line=${COMP_LINE:0:COMP_POINT}
+  read -r -a words <<<"$line"
+  [[ $line == *[[:space:]] ]] && words+=('')
+  current=${words[-1]}
+}
+
+_splitring() {
+  local words current command=. word i skip=''
+  _splitring_words
+  local options
+  if [[ ${words[0]##*/} == splitringd ]]; then
+    options=$_splitringd_options
+  else
+    for ((i = 1; i + 1 < ${#words[@]}; i++)); do
+      word=${words[i]}
+      if [[ -n $skip ]]; then skip=''; continue; fi
+      if [[ $word == --* ]]; then
+        [[ " ${_splitring_options[$command]} ${_splitring_options[.]} " == *" $word= "* ]] && skip=1
+      elif [[ " $(_splitring_commands "$command") " == *" $word "* ]]; then
+        [[ $command == . ]] && command=$word || command+=" $word"
+      fi
+    done
+    options="${_splitring_options[$command]} ${_splitring_options[.]}"
+  fi
+  local previous=${words[${#words[@]} - 2]}
+  if [[ $previous == --* && " $options " == *" $previous= "* ]]; then
+    _splitring_value "$previous" "$current"
+  elif [[ $current == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "${options//=/}" -- "$current")
+  elif [[ ${words[0]##*/} == splitring ]]; then
+    local commands
+    commands=$(_splitring_commands "$command")
+    case $command in
+      info | cp | bench | 'tar ls' | 'tar cat') _splitring_disk "$current" ;;
+      *) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
+    esac
+  fi
+}
+
+complete -F _splitring splitring splitringd

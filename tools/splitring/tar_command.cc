@@ -1,0 +1,165 @@
+// splitring tar: looks into a tar archive on a disk.
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+#include "fs/tar/tar_file_system.h"
+#include "tools/common/disks.h"
+#include "tools/splitring/command.h"
+#include "tools/splitring/json_output.h"
+
+namespace splitring::tools {
+namespace {
+
+constexpr size_t kReadBytes = 1U << 20;
+
+struct TarOptions {
+  std::string disk;
+  std::string path;
+  bool recursive = false;
+  bool json = false;
+};
+
+// A disk with an archive on it, open.
+struct OpenTar {
+  Disks disks;
+  std::unique_ptr<BlockDevice> disk;
+  std::unique_ptr<BlockQueue> lane;
+  std::unique_ptr<TarFileSystem> files;
+};
+
+Result<std::unique_ptr<OpenTar>> open_tar(const Session& session, const std::string& disk) {
+  auto tar = std::make_unique<OpenTar>(OpenTar{Disks(session.host), {}, {}, {}});
+  tar->disk = TRY(tar->disks.open(disk, true));
+  tar->lane = TRY(tar->disk->open_queue({}));
+  auto files = TarFileSystem::open(*tar->lane);
+  if (!files) return fail_within(disk, std::move(files).error());
+  tar->files = std::move(*files);
+  for (const std::string& warning : tar->files->warnings())
+    std::fprintf(stderr, "splitring: tar: warning: %s\n", printable(warning).c_str());
+  return tar;
+}
+
+const char* to_string(TarKind kind) {
+  switch (kind) {
+    case TarKind::kFile: return "file";
+    case TarKind::kDirectory: return "directory";
+    case TarKind::kSymlink: return "symlink";
+    case TarKind::kHardLink: return "hardlink";
+    case TarKind::kSpecial: return "special";
+  }
+  return "unknown";
+}
+
+std::string format_time(int64_t seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&time, &parts) == nullptr ||
+      std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M", &parts) == 0)
+    return "-";
+  return text.data();
+}
+
+void print_entry(const TarEntry& entry) {
+  const std::string link = entry.link.empty() ? "" : " -> " + std::string(entry.link);
+  std::printf("%-9s %04o %12llu  %s  %s\n", to_string(entry.kind), entry.mode & 07777U,
+              static_cast<unsigned long long>(entry.size), format_time(entry.mtime_s).c_str(),
+              printable(std::string(entry.path) + link).c_str());
+}
+
+nlohmann::json to_json(const TarEntry& entry) {
+  return {{"path", entry.path}, {"kind", to_string(entry.kind)},
+          {"size", entry.size}, {"mtime", entry.mtime_s},
+          {"mode", entry.mode}, {"link", entry.link}};
+}
+
+Result<TarEntry> resolve(const TarFileSystem& files, const std::string& path) {
+  const auto entry = files.resolve(path);
+  if (!entry) return fail(Errc::kNotFound, path + ": no such entry in the archive");
+  return *entry;
+}
+
+bool is_below(const TarEntry& entry, std::string_view directory) {
+  return directory.empty() ||
+         (entry.path.starts_with(directory) && entry.path.size() > directory.size() &&
+          entry.path[directory.size()] == '/');
+}
+
+Result<std::vector<TarEntry>> entries_to_show(const TarFileSystem& files,
+                                              const TarOptions& options) {
+  const TarEntry start = TRY(resolve(files, options.path));
+  if (start.kind != TarKind::kDirectory) return std::vector<TarEntry>{start};
+  if (!options.recursive) return files.list(start.path);
+  std::vector<TarEntry> entries;
+  files.for_each([&](const TarEntry& entry) {
+    if (is_below(entry, start.path)) entries.push_back(entry);
+  });
+  return entries;
+}
+
+Result<> list_tar(const Session& session, const TarOptions& options) {
+  const auto tar = TRY(open_tar(session, options.disk));
+  const std::vector<TarEntry> entries = TRY(entries_to_show(*tar->files, options));
+  if (!options.json) {
+    for (const TarEntry& entry : entries) print_entry(entry);
+    return {};
+  }
+  nlohmann::json array = nlohmann::json::array();
+  for (const TarEntry& entry : entries) array.push_back(to_json(entry));
+  print_json(array);
+  return {};
+}
+
+Result<> print_file(const Session& session, const TarOptions& options) {
+  const auto tar = TRY(open_tar(session, options.disk));
+  const TarEntry file = TRY(resolve(*tar->files, options.path));
+  std::vector<std::byte> buffer(kReadBytes);
+  for (uint64_t offset = 0;;) {
+    const size_t count = TRY(tar->files->read(*tar->lane, file, offset, buffer));
+    if (count == 0) break;
+    if (std::fwrite(buffer.data(), 1, count, stdout) != count)
+      return fail_errno("writing to standard output", errno);
+    offset += count;
+  }
+  if (std::fflush(stdout) != 0) return fail_errno("writing to standard output", errno);
+  return {};
+}
+
+void add_list(CLI::App& parent, Session& session) {
+  auto options = std::make_shared<TarOptions>();
+  CLI::App* command = parent.add_subcommand("ls", "Show a directory of the archive");
+  command->add_option("disk", options->disk, "The disk")->type_name("DISK")->required();
+  command->add_option("path", options->path, "Directory or file (default: the root)")
+      ->type_name("PATH");
+  command->add_flag("-r,--recursive", options->recursive, "With all that lies below");
+  command->add_flag("--json", options->json, "As JSON");
+  runs(*command, session, options, list_tar);
+}
+
+void add_cat(CLI::App& parent, Session& session) {
+  auto options = std::make_shared<TarOptions>();
+  CLI::App* command =
+      parent.add_subcommand("cat", "Write a file of the archive to standard output");
+  command->add_option("disk", options->disk, "The disk")->type_name("DISK")->required();
+  command->add_option("path", options->path, "The file")->type_name("PATH")->required();
+  runs(*command, session, options, print_file);
+}
+
+}  // namespace
+
+void add_tar_command(CLI::App& program, Session& session) {
+  CLI::App* command = program.add_subcommand("tar", "Look into a tar archive on a disk");
+  command->require_subcommand(1);
+  command->footer(
+      "Examples:\n"
+      "  splitring tar ls raw:docs.tar manual/en\n"
+      "  splitring tar ls vbd:xvda --recursive --json\n"
+      "  splitring tar cat raw:docs.tar index.html > index.html");
+  add_list(*command, session);
+  add_cat(*command, session);
+}
+
+}  // namespace splitring::tools
