@@ -87,13 +87,17 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # ---- tests: one binary a room ----------------------------------------------------------------------
 # Helper sources of another room that a room's tests use too.
-TEST_SUPPORT_frontend := tests/support/xenbus
+TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \
+  tests/support/grant/allocation_counter.cc
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
+TEST_SUPPORT_tools := tests/support/fs
+LDLIBS_test_tools := -lprometheus-cpp-core
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
 define room_tests
 $(ROOT)/tests/$(1)_test: $$(call objects,$$(filter-out $(TEST_PROGRAMS),\
       $$(call sources,tests/$(1) tests/support/$(1) $$(TEST_SUPPORT_$(1))))) \
-    $$(if $$(filter tools,$(1)),$$(call objects,$$(call sources,tools/common))) \
+    $$(if $$(filter tools,$(1)),$$(call objects,$$(filter-out %/main.cc,\
+      $$(call sources,tools/common tools/kiosk)))) \
     $$(call libraries,$$(filter-out tools,$(1)) $$(USES_$(1)) $$(TEST_USES_$(1)))
 	@echo "  link     $$@"
 	@mkdir -p $$(@D)
@@ -121,7 +125,42 @@ $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
 
--include $(shell find $(ROOT) -name '*.d' 2>/dev/null)
+# ---- fuzzers: each tests/fuzz/NAME_fuzz.cc with every room, built by clang --------------------------
+SECONDS ?= 20
+FUZZ := $(BUILD)/fuzz
+FUZZERS := $(patsubst tests/fuzz/%_fuzz.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
+FUZZ_CXX := $(if $(shell command -v ccache),ccache )clang++-14
+FUZZ_SANITIZERS := address,undefined
+FUZZ_FLAGS := -std=c++20 -O1 -g1 -pthread -I. -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL \
+  -fno-sanitize-recover=all -fno-omit-frame-pointer
+fuzz_objects = $(patsubst %.cc,$(FUZZ)/%.o,$(call sources,$(1)))
+
+$(FUZZ)/%.o: %.cc | packages-fuzz
+	@mkdir -p $(@D)
+	@echo "  fuzzable $<"
+	$(Q)$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZERS) -MMD -MP -c -o $@ $<
+# The tests' helpers come first: what they use lies in the rooms.
+$(FUZZ)/libsupport.a: $(call fuzz_objects,tests/support)
+$(FUZZ)/librooms.a: $(call fuzz_objects,$(ROOMS))
+$(FUZZ)/libsupport.a $(FUZZ)/librooms.a:
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(FUZZ)/%_fuzz: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libsupport.a $(FUZZ)/librooms.a
+	@echo "  link     $@"
+	$(Q)$(FUZZ_CXX) -pthread -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -o $@ $^ -lgtest \
+	  $(call system_libraries,$(ROOMS))
+
+# ---- clang-tidy: a stamp for each source, so that only what changed is read again -----------------
+LINT := $(BUILD)/lint
+LINT_FLAGS := -std=c++20 -I. -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
+$(LINT)/%.tidy: %.cc .clang-tidy | packages-lint
+	@mkdir -p $(@D)
+	@echo "  tidy     $<"
+	$(Q)clang++-14 $(LINT_FLAGS) -MM -MP -MT $@ -MF $(LINT)/$*.d $<
+	$(Q)clang-tidy-14 --quiet $< -- $(LINT_FLAGS) 2>$@.log || { cat $@.log; exit 1; }
+	@rm $@.log && touch $@
+
+-include $(shell find $(ROOT) $(FUZZ) $(LINT) -name '*.d' 2>/dev/null)
 
 # ---- man pages: tools/NAME/NAME.SECTION.scd -----------------------------------------------------
 MAN_SOURCES := $(wildcard tools/*/*.scd)
@@ -134,7 +173,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive demo man clean
+.PHONY: all help packages test bench check-exhaustive lint fuzz demo man clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -162,6 +201,17 @@ build-tests: all $(TESTS)
 bench: packages-bench
 	$(Q)$(MAKE) all $(BENCH_LOADS)
 	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
+
+## lint: clang-format, clang-tidy and who includes whom
+lint: packages-lint
+	@git ls-files '*.h' '*.cc' | xargs clang-format-14 --dry-run -Werror
+	@tests/house/include_rule_test.py
+	$(Q)$(MAKE) $$(git ls-files '*.cc' | sed 's|\(.*\)\.cc$$|$(LINT)/\1.tidy|')
+
+## fuzz: every fuzzer for SECONDS (20) each, from its kept seeds
+fuzz: packages-fuzz
+	$(Q)$(MAKE) $(FUZZERS:%=$(FUZZ)/%_fuzz)
+	@tests/fuzz/run.sh $(FUZZ) $(SECONDS) $(FUZZERS)
 
 ## check-exhaustive: the request parser against its oracle, all 2^32 combinations (minutes)
 check-exhaustive: $(ROOT)/tests/exhaustive_validator
