@@ -109,10 +109,13 @@ inline IoStatus run_one(BlockQueue& lane, TestRequest& request) {
   return request.status;
 }
 
-template <class Provider>
-class DeviceConformance : public testing::Test {
- protected:
+// One test's disk. The claims below are plain functions over it, so that they are compiled once
+// however many disks there are.
+class ConformanceTest : public ::testing::Test {
+ public:
   static constexpr Sectors kCapacity{8192};  // 4 MiB
+
+  explicit ConformanceTest(std::unique_ptr<DiskFixture> fixture) : fixture_(std::move(fixture)) {}
 
   std::unique_ptr<BlockQueue> open_lane(uint32_t depth = 32) {
     return must(device().open_queue(QueueOptions{.depth = depth}));
@@ -122,27 +125,27 @@ class DeviceConformance : public testing::Test {
   Sectors block_sectors() { return Sectors::from_bytes(block()); }
 
  private:
-  std::unique_ptr<DiskFixture> fixture_ = Provider::make(kCapacity);
+  std::unique_ptr<DiskFixture> fixture_;
 };
 
-TYPED_TEST_SUITE_P(DeviceConformance);
+namespace conformance {
 
-TYPED_TEST_P(DeviceConformance, GeometryMakesSense) {
-  const Geometry geometry = this->device().geometry();
-  EXPECT_EQ(geometry.capacity, this->kCapacity);
+inline void GeometryMakesSense(ConformanceTest& test) {
+  const Geometry geometry = test.device().geometry();
+  EXPECT_EQ(geometry.capacity, test.kCapacity);
   EXPECT_TRUE(geometry.logical_block_bytes == 512 || geometry.logical_block_bytes == 4096);
   EXPECT_TRUE(is_power_of_two(geometry.physical_block_bytes));
   EXPECT_GE(geometry.physical_block_bytes, geometry.logical_block_bytes);
   EXPECT_FALSE(geometry.read_only);
   EXPECT_GE(geometry.largest_request_bytes, kPageSize);
-  EXPECT_FALSE(this->device().poisoned());
-  EXPECT_FALSE(this->device().name().empty());
-  auto lane = this->open_lane();
+  EXPECT_FALSE(test.device().poisoned());
+  EXPECT_FALSE(test.device().name().empty());
+  auto lane = test.open_lane();
   EXPECT_EQ(lane->geometry().capacity, geometry.capacity);
 }
 
-TYPED_TEST_P(DeviceConformance, ReadsWhatWasWritten) {
-  auto lane = this->open_lane();
+inline void ReadsWhatWasWritten(ConformanceTest& test) {
+  auto lane = test.open_lane();
   for (const size_t bytes : {size_t{4096}, size_t{65536}, size_t{1} << 20}) {
     TestBuffer out(bytes), in(bytes);
     fill_pattern(out.bytes(), bytes);
@@ -154,27 +157,27 @@ TYPED_TEST_P(DeviceConformance, ReadsWhatWasWritten) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, EveryBlockIsItsOwn) {
-  auto lane = this->open_lane();
-  const uint64_t blocks = this->kCapacity.bytes() / this->block();
-  TestBuffer buffer(this->block());
+inline void EveryBlockIsItsOwn(ConformanceTest& test) {
+  auto lane = test.open_lane();
+  const uint64_t blocks = test.kCapacity.bytes() / test.block();
+  TestBuffer buffer(test.block());
   const std::vector<uint64_t> chosen = {0, 1, blocks / 2, blocks - 2, blocks - 1};
   for (const uint64_t n : chosen) {
     std::ranges::fill(buffer.bytes(), static_cast<std::byte>(n + 1));
-    ASSERT_TRUE(lane->write(Sectors{n * this->block_sectors().count}, buffer.bytes()));
+    ASSERT_TRUE(lane->write(Sectors{n * test.block_sectors().count}, buffer.bytes()));
   }
   for (const uint64_t n : chosen) {
-    ASSERT_TRUE(lane->read(Sectors{n * this->block_sectors().count}, buffer.bytes()));
+    ASSERT_TRUE(lane->read(Sectors{n * test.block_sectors().count}, buffer.bytes()));
     EXPECT_TRUE(std::ranges::all_of(
         buffer.bytes(), [&](std::byte b) { return b == static_cast<std::byte>(n + 1); }));
   }
 }
 
-TYPED_TEST_P(DeviceConformance, B23_RefusesRangesBeyondTheEnd) {
-  auto lane = this->open_lane();
-  const uint64_t capacity = this->kCapacity.count;
-  const uint64_t block = this->block_sectors().count;
-  TestBuffer buffer(2 * this->block());
+inline void B23_RefusesRangesBeyondTheEnd(ConformanceTest& test) {
+  auto lane = test.open_lane();
+  const uint64_t capacity = test.kCapacity.count;
+  const uint64_t block = test.block_sectors().count;
+  TestBuffer buffer(2 * test.block());
   for (const uint64_t first : {capacity, capacity - block, uint64_t{1} << 63, ~uint64_t{0},
                                ~uint64_t{0} - 1, ~uint64_t{0} / 512, ~uint64_t{0} - block + 1}) {
     TestRequest request;
@@ -194,15 +197,15 @@ TYPED_TEST_P(DeviceConformance, B23_RefusesRangesBeyondTheEnd) {
               IoStatus::kOutOfRange);
     const IoStatus discarded =
         run_one(*lane, request.range(Operation::kDiscard, first, Sectors{count}));
-    EXPECT_EQ(discarded, this->device().geometry().discard_granularity_bytes == 0
+    EXPECT_EQ(discarded, test.device().geometry().discard_granularity_bytes == 0
                              ? IoStatus::kUnsupported
                              : IoStatus::kOutOfRange);
   }
 }
 
-TYPED_TEST_P(DeviceConformance, RefusesWhatIsNotAMultipleOfTheBlock) {
-  auto lane = this->open_lane();
-  TestBuffer buffer(2 * this->block());
+inline void RefusesWhatIsNotAMultipleOfTheBlock(ConformanceTest& test) {
+  auto lane = test.open_lane();
+  TestBuffer buffer(2 * test.block());
   TestRequest request;
   for (const auto operation : {Operation::kRead, Operation::kWrite}) {
     for (const size_t bytes : {size_t{0}, size_t{1}, size_t{511}, size_t{513}})
@@ -211,7 +214,7 @@ TYPED_TEST_P(DeviceConformance, RefusesWhatIsNotAMultipleOfTheBlock) {
           << bytes;
     request.list.clear();
     EXPECT_EQ(run_one(*lane, request.scattered(operation, {})), IoStatus::kMisaligned);
-    if (this->block() == 512) continue;
+    if (test.block() == 512) continue;
     EXPECT_EQ(run_one(*lane, request.data(operation, Sectors{1}, buffer.bytes().first(4096))),
               IoStatus::kMisaligned);
     EXPECT_EQ(run_one(*lane, request.data(operation, {}, buffer.bytes().first(4096 + 512))),
@@ -221,12 +224,12 @@ TYPED_TEST_P(DeviceConformance, RefusesWhatIsNotAMultipleOfTheBlock) {
             IoStatus::kMisaligned);
 }
 
-TYPED_TEST_P(DeviceConformance, CompletesWithinPollOnly) {
-  auto lane = this->open_lane();
+inline void CompletesWithinPollOnly(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer buffer(4096);
   TestRequest good, bad;
   lane->submit(good.data(Operation::kRead, {}, buffer.bytes()));
-  lane->submit(bad.data(Operation::kRead, this->kCapacity, buffer.bytes()));
+  lane->submit(bad.data(Operation::kRead, test.kCapacity, buffer.bytes()));
   lane->kick();
   EXPECT_EQ(good.completions, 0);
   EXPECT_EQ(bad.completions, 0);
@@ -240,8 +243,8 @@ TYPED_TEST_P(DeviceConformance, CompletesWithinPollOnly) {
   EXPECT_EQ(lane->wait(), 0U);
 }
 
-TYPED_TEST_P(DeviceConformance, ManyInFlightBeyondTheDepth) {
-  auto lane = this->open_lane(4);
+inline void ManyInFlightBeyondTheDepth(ConformanceTest& test) {
+  auto lane = test.open_lane(4);
   constexpr size_t kCount = 100;
   std::vector<TestBuffer> buffers;
   std::vector<TestRequest> requests(kCount);
@@ -262,8 +265,8 @@ TYPED_TEST_P(DeviceConformance, ManyInFlightBeyondTheDepth) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, ScatterLists) {
-  auto lane = this->open_lane();
+inline void ScatterLists(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer whole(64 * 1024), back(64 * 1024);
   fill_pattern(whole.bytes(), 7);
   // Lengths of sectors, an empty one between, in sum a multiple of any block.
@@ -284,8 +287,8 @@ TYPED_TEST_P(DeviceConformance, ScatterLists) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, AnyAddressWorks) {
-  auto lane = this->open_lane();
+inline void AnyAddressWorks(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer out(300 * 1024, 1), in(300 * 1024, 515);
   fill_pattern(out.bytes(), 3);
   TestRequest request;
@@ -303,9 +306,9 @@ TYPED_TEST_P(DeviceConformance, AnyAddressWorks) {
   EXPECT_TRUE(std::ranges::equal(in.bytes().first(40 * 4096), out.bytes().first(40 * 4096)));
 }
 
-TYPED_TEST_P(DeviceConformance, AWriteIsVisibleOnEveryLane) {
-  auto one = this->open_lane();
-  auto other = this->device().open_queue(QueueOptions{});
+inline void AWriteIsVisibleOnEveryLane(ConformanceTest& test) {
+  auto one = test.open_lane();
+  auto other = test.device().open_queue(QueueOptions{});
   if (!other) {
     EXPECT_EQ(other.error().code, Errc::kLimit);  // a device of one lane
     return;
@@ -319,26 +322,25 @@ TYPED_TEST_P(DeviceConformance, AWriteIsVisibleOnEveryLane) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, FlushSucceeds) {
-  auto lane = this->open_lane();
+inline void FlushSucceeds(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer buffer(4096);
   ASSERT_TRUE(lane->write({}, buffer.bytes()));
   EXPECT_TRUE(lane->flush());
   EXPECT_TRUE(lane->flush());
-  EXPECT_FALSE(this->device().poisoned());
+  EXPECT_FALSE(test.device().poisoned());
 }
 
-TYPED_TEST_P(DeviceConformance, DiscardIsRefusedOrRight) {
-  auto lane = this->open_lane();
+inline void DiscardIsRefusedOrRight(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer ones(64 * 1024), seen(64 * 1024);
   std::ranges::fill(ones.bytes(), std::byte{1});
   ASSERT_TRUE(lane->write({}, ones.bytes()));
   TestRequest request;
-  const Sectors block = this->block_sectors();
+  const Sectors block = test.block_sectors();
   const IoStatus status = run_one(*lane, request.range(Operation::kDiscard, block, Sectors{64}));
-  EXPECT_EQ(status, this->device().geometry().discard_granularity_bytes == 0
-                        ? IoStatus::kUnsupported
-                        : IoStatus::kOk);
+  EXPECT_EQ(status, test.device().geometry().discard_granularity_bytes == 0 ? IoStatus::kUnsupported
+                                                                            : IoStatus::kOk);
   ASSERT_TRUE(lane->read({}, seen.bytes()));
   for (size_t sector = 0; sector < 128; sector++) {
     const auto bytes = seen.bytes().subspan(sector * 512, 512);
@@ -349,12 +351,12 @@ TYPED_TEST_P(DeviceConformance, DiscardIsRefusedOrRight) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, WriteZeroesZeroesExactlyThat) {
-  auto lane = this->open_lane();
+inline void WriteZeroesZeroesExactlyThat(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer ones(2 << 20), seen(2 << 20);
   std::ranges::fill(ones.bytes(), std::byte{1});
   ASSERT_TRUE(lane->write({}, ones.bytes()));
-  const Sectors first = this->block_sectors();
+  const Sectors first = test.block_sectors();
   const Sectors length{3 * 1024 - 8};  // 1.5 MiB less a page: not a multiple of any slice
   TestRequest request;
   ASSERT_EQ(run_one(*lane, request.range(Operation::kWriteZeroes, first, length)), IoStatus::kOk);
@@ -365,8 +367,8 @@ TYPED_TEST_P(DeviceConformance, WriteZeroesZeroesExactlyThat) {
 
 // The contract of fd(): submit, kick, poll; where prepare_to_wait() agrees, sleeping on the fd
 // ends.
-TYPED_TEST_P(DeviceConformance, NoWakeUpIsLost) {
-  auto lane = this->open_lane();
+inline void NoWakeUpIsLost(ConformanceTest& test) {
+  auto lane = test.open_lane();
   TestBuffer buffer(8 * 4096);
   std::vector<TestRequest> requests(8);
   for (int round = 0; round < 200; round++) {
@@ -393,8 +395,8 @@ TYPED_TEST_P(DeviceConformance, NoWakeUpIsLost) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, PoolBuffersWork) {
-  auto lane = this->open_lane();
+inline void PoolBuffersWork(ConformanceTest& test) {
+  auto lane = test.open_lane();
   const IoBuffer out = must(lane->allocate(16384));
   const IoBuffer in = must(lane->allocate(16384));
   EXPECT_EQ(out.bytes().size(), 16384U);
@@ -407,7 +409,7 @@ TYPED_TEST_P(DeviceConformance, PoolBuffersWork) {
   EXPECT_TRUE(std::ranges::equal(in.bytes(), out.bytes()));
 }
 
-TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) {
+inline void CompletionsMaySubmit(ConformanceTest& test) {
   struct Chain : TestRequest {
     BlockQueue* lane = nullptr;
     int left = 100;
@@ -416,7 +418,7 @@ TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) {
       if (chain.left-- > 0) chain.lane->submit(chain);
     }
   };
-  auto lane = this->open_lane(2);
+  auto lane = test.open_lane(2);
   TestBuffer buffer(4 * 4096);
   std::vector<Chain> chains(4);
   for (size_t i = 0; i < chains.size(); i++) {
@@ -432,9 +434,9 @@ TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) {
   }
 }
 
-TYPED_TEST_P(DeviceConformance, BlockingCallsCoverTheWholeDisk) {
-  auto lane = this->open_lane();
-  TestBuffer out(this->kCapacity.bytes()), in(this->kCapacity.bytes());
+inline void BlockingCallsCoverTheWholeDisk(ConformanceTest& test) {
+  auto lane = test.open_lane();
+  TestBuffer out(test.kCapacity.bytes()), in(test.kCapacity.bytes());
   fill_pattern(out.bytes(), 99);
   ASSERT_TRUE(lane->write({}, out.bytes()));
   ASSERT_TRUE(lane->flush());
@@ -442,7 +444,7 @@ TYPED_TEST_P(DeviceConformance, BlockingCallsCoverTheWholeDisk) {
   EXPECT_TRUE(std::ranges::equal(in.bytes(), out.bytes()));
   // A bad range is found before anything changes.
   std::ranges::fill(in.bytes(), std::byte{0});
-  const auto result = lane->write(this->block_sectors(), in.bytes());
+  const auto result = lane->write(test.block_sectors(), in.bytes());
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::kInvalid);
   EXPECT_NE(result.error().what.find("beyond the end"), std::string::npos) << result.error().what;
@@ -451,16 +453,16 @@ TYPED_TEST_P(DeviceConformance, BlockingCallsCoverTheWholeDisk) {
 }
 
 // Rounds of requests that do not overlap, many in flight, against a plain array.
-TYPED_TEST_P(DeviceConformance, RandomOperationsAgreeWithAModel) {
+inline void RandomOperationsAgreeWithAModel(ConformanceTest& test) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
-  auto lane = this->open_lane(8);
-  const uint64_t block = this->block();
-  const uint64_t blocks = this->kCapacity.bytes() / block;
-  TestBuffer zero(this->kCapacity.bytes());
+  auto lane = test.open_lane(8);
+  const uint64_t block = test.block();
+  const uint64_t blocks = test.kCapacity.bytes() / block;
+  TestBuffer zero(test.kCapacity.bytes());
   ASSERT_TRUE(lane->write({}, zero.bytes()));
-  std::vector<std::byte> model(this->kCapacity.bytes());
+  std::vector<std::byte> model(test.kCapacity.bytes());
   constexpr size_t kPerRound = 24;
   const uint64_t window = blocks / kPerRound;
   for (int round = 0; round < 30; round++) {
@@ -499,6 +501,53 @@ TYPED_TEST_P(DeviceConformance, RandomOperationsAgreeWithAModel) {
   }
   ASSERT_TRUE(lane->read({}, zero.bytes()));
   EXPECT_TRUE(std::ranges::equal(zero.bytes(), model));
+}
+
+}  // namespace conformance
+
+template <class Provider>
+class DeviceConformance : public ConformanceTest {
+ protected:
+  DeviceConformance() : ConformanceTest(Provider::make(kCapacity)) {}
+};
+
+TYPED_TEST_SUITE_P(DeviceConformance);
+
+TYPED_TEST_P(DeviceConformance, GeometryMakesSense) { conformance::GeometryMakesSense(*this); }
+TYPED_TEST_P(DeviceConformance, ReadsWhatWasWritten) { conformance::ReadsWhatWasWritten(*this); }
+TYPED_TEST_P(DeviceConformance, EveryBlockIsItsOwn) { conformance::EveryBlockIsItsOwn(*this); }
+TYPED_TEST_P(DeviceConformance, B23_RefusesRangesBeyondTheEnd) {
+  conformance::B23_RefusesRangesBeyondTheEnd(*this);
+}
+TYPED_TEST_P(DeviceConformance, RefusesWhatIsNotAMultipleOfTheBlock) {
+  conformance::RefusesWhatIsNotAMultipleOfTheBlock(*this);
+}
+TYPED_TEST_P(DeviceConformance, CompletesWithinPollOnly) {
+  conformance::CompletesWithinPollOnly(*this);
+}
+TYPED_TEST_P(DeviceConformance, ManyInFlightBeyondTheDepth) {
+  conformance::ManyInFlightBeyondTheDepth(*this);
+}
+TYPED_TEST_P(DeviceConformance, ScatterLists) { conformance::ScatterLists(*this); }
+TYPED_TEST_P(DeviceConformance, AnyAddressWorks) { conformance::AnyAddressWorks(*this); }
+TYPED_TEST_P(DeviceConformance, AWriteIsVisibleOnEveryLane) {
+  conformance::AWriteIsVisibleOnEveryLane(*this);
+}
+TYPED_TEST_P(DeviceConformance, FlushSucceeds) { conformance::FlushSucceeds(*this); }
+TYPED_TEST_P(DeviceConformance, DiscardIsRefusedOrRight) {
+  conformance::DiscardIsRefusedOrRight(*this);
+}
+TYPED_TEST_P(DeviceConformance, WriteZeroesZeroesExactlyThat) {
+  conformance::WriteZeroesZeroesExactlyThat(*this);
+}
+TYPED_TEST_P(DeviceConformance, NoWakeUpIsLost) { conformance::NoWakeUpIsLost(*this); }
+TYPED_TEST_P(DeviceConformance, PoolBuffersWork) { conformance::PoolBuffersWork(*this); }
+TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) { conformance::CompletionsMaySubmit(*this); }
+TYPED_TEST_P(DeviceConformance, BlockingCallsCoverTheWholeDisk) {
+  conformance::BlockingCallsCoverTheWholeDisk(*this);
+}
+TYPED_TEST_P(DeviceConformance, RandomOperationsAgreeWithAModel) {
+  conformance::RandomOperationsAgreeWithAModel(*this);
 }
 
 REGISTER_TYPED_TEST_SUITE_P(DeviceConformance, GeometryMakesSense, ReadsWhatWasWritten,
