@@ -1,12 +1,9 @@
 #include "fs/tar/read_ahead.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 
 namespace splitring {
-
-void ReadAhead::FreeMemory::operator()(std::byte* memory) const noexcept { std::free(memory); }
 
 ReadAhead::ReadAhead(BlockQueue& lane)
     : lane_(lane),
@@ -50,11 +47,11 @@ Result<> ReadAhead::request_ahead_of(uint64_t offset) {
   while (count_ < kSlots && next_read_ < end_ && next_read_ < offset + ahead_bytes_) {
     Slot& slot = slots_[(first_ + count_) % kSlots];
     land(slot);
-    TRY_VOID(prepare(slot));
+    if (slot.memory.bytes().empty()) slot.memory = TRY(LaneMemory::allocate(lane_, kSlotBytes));
     slot.start = next_read_;
     slot.length = std::min(wanted, end_ - next_read_);
     slot.first = Sectors::from_bytes(slot.start);
-    slot.buffer = {slot.bytes.data(), slot.length};
+    slot.buffer = {slot.memory.bytes().data(), slot.length};
     slot.buffers = std::span(&slot.buffer, 1);
     slot.complete = [](BlockRequest& request) noexcept {
       static_cast<Slot&>(request).flying = false;
@@ -65,20 +62,6 @@ Result<> ReadAhead::request_ahead_of(uint64_t offset) {
     count_++;
   }
   lane_.kick();
-  return {};
-}
-
-Result<> ReadAhead::prepare(Slot& slot) {
-  if (!slot.bytes.empty()) return {};
-  auto lent = lane_.allocate(kSlotBytes);
-  if (lent) {
-    slot.lent = std::move(*lent);
-    slot.bytes = slot.lent.bytes();
-    return {};
-  }
-  slot.own.reset(static_cast<std::byte*>(std::aligned_alloc(kPageSize, kSlotBytes)));
-  if (slot.own == nullptr) return fail(Errc::kLimit, "out of memory for an I/O buffer");
-  slot.bytes = std::span(slot.own.get(), kSlotBytes);
   return {};
 }
 

@@ -11,10 +11,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "base/result.h"
 #include "blkimage/block_device.h"
+#include "fs/tar/lane_memory.h"
 #include "fs/tar/tar_header.h"
 
 namespace splitring {
@@ -32,7 +32,8 @@ class ReadAhead {
     const Slot& front = slots_[first_];
     if (count_ == 0 || front.flying || offset - front.start >= front.length)
       TRY_VOID(move_to(offset));
-    return TarBlock(slots_[first_].bytes.data() + (offset - slots_[first_].start), kTarBlockBytes);
+    return TarBlock(slots_[first_].memory.bytes().data() + (offset - slots_[first_].start),
+                    kTarBlockBytes);
   }
 
   // Bytes of the disk that can be read.
@@ -47,13 +48,8 @@ class ReadAhead {
   // less than the round trips of a small window.
   static constexpr uint64_t kSmallSkip = uint64_t{64} << 10;
 
-  struct FreeMemory {
-    void operator()(std::byte* memory) const noexcept;
-  };
   struct Slot : BlockRequest {
-    IoBuffer lent;  // from the lane's pool; without one, memory of our own
-    std::unique_ptr<std::byte, FreeMemory> own;
-    std::span<std::byte> bytes;
+    LaneMemory memory;
     iovec buffer{};
     uint64_t start = 0;
     uint64_t length = 0;
@@ -63,7 +59,6 @@ class ReadAhead {
   // Makes the front slot one that holds `offset` and has arrived.
   Result<> move_to(uint64_t offset);
   Result<> request_ahead_of(uint64_t offset);
-  Result<> prepare(Slot& slot);
   void land(const Slot& slot);
 
   BlockQueue& lane_;

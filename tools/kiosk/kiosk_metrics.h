@@ -1,0 +1,68 @@
+// What the kiosk counts. Each worker thread writes counters of its own, so that counting meets no
+// lock and shares no cache line; a scrape adds them up.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <string>
+
+namespace splitring::kiosk {
+
+// One thread adds, any thread reads.
+class Counter {
+ public:
+  void add(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// Every status that the kiosk answers with.
+inline constexpr std::array<unsigned, 13> kStatuses = {200, 206, 301, 304, 400, 404, 405,
+                                                       413, 414, 416, 431, 500, 503};
+// Upper bounds of the latency histogram, from the end of the request's head to the end of the
+// answer's last write.
+inline constexpr std::array<std::chrono::microseconds, 12> kLatencyBounds = {
+    std::chrono::microseconds(25),     std::chrono::microseconds(50),
+    std::chrono::microseconds(100),    std::chrono::microseconds(250),
+    std::chrono::microseconds(500),    std::chrono::microseconds(1000),
+    std::chrono::microseconds(2500),   std::chrono::microseconds(5000),
+    std::chrono::microseconds(10000),  std::chrono::microseconds(50000),
+    std::chrono::microseconds(250000), std::chrono::microseconds(1000000)};
+
+struct alignas(64) WorkerMetrics {
+  std::array<Counter, kStatuses.size()> requests;
+  std::array<Counter, kLatencyBounds.size() + 1> latency;  // the last: above every bound
+  Counter latency_sum_ns;
+  Counter sent_bytes;  // heads and bodies
+  Counter disk_reads;
+  Counter disk_read_bytes;
+  Counter disk_read_errors;
+  Counter connections;
+  Counter closed_connections;
+  Counter timeouts;
+
+  void count_request(unsigned status, std::chrono::nanoseconds latency);
+};
+
+// Thread-safe.
+class KioskMetrics {
+ public:
+  // Lives as long as this does.
+  WorkerMetrics& add_worker();
+  // The exposition format of Prometheus.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::list<WorkerMetrics> workers_;
+};
+
+}  // namespace splitring::kiosk
