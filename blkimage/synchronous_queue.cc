@@ -19,6 +19,7 @@ Result<UniqueFd> SynchronousQueue::make_never_readable() {
 
 void SynchronousQueue::do_submit(BlockRequest& request) noexcept {
   request.scratch = {};
+  queued(request);
   queued_.push(request);
 }
 

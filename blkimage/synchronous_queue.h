@@ -24,8 +24,10 @@ class SynchronousQueue : public BlockQueue {
   static Result<UniqueFd> make_never_readable();
 
  private:
+  // A request was submitted: its `scratch` is zero, and may be given something to remember.
+  virtual void queued(BlockRequest&) noexcept {}
   // Does the request, or one bounded slice of it; nothing means that there is more to do. The
-  // request's `scratch` is zero at its first step.
+  // request's `scratch` keeps what a step leaves there.
   virtual std::optional<IoStatus> do_step(BlockRequest& request) noexcept = 0;
 
   void do_submit(BlockRequest& request) noexcept final;
