@@ -23,7 +23,7 @@ struct StoreLimits {
   // Domain 0.
   size_t privileged_watches = 16384;
   size_t privileged_transactions = 1000;
-  size_t privileged_transaction_nodes = size_t{1} << 17;
+  size_t privileged_transaction_nodes = size_t{1} << 15;
   size_t privileged_connections = 4096;
 };
 

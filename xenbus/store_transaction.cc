@@ -6,7 +6,7 @@ namespace splitring {
 
 StoreResult<> StoreTransaction::access(const std::string& path) {
   if (accessed_.contains(path)) return {};
-  if (accessed_.size() >= accessed_nodes_max_) return store_fail(StoreErrc::kNoSpace);
+  if (accessed_.size() >= nodes_max_) return store_fail(StoreErrc::kNoSpace);
   accessed_.insert(path);
   return {};
 }
@@ -14,7 +14,7 @@ StoreResult<> StoreTransaction::access(const std::string& path) {
 void StoreTransaction::keep_previous(const std::string& path, const StoreNodePtr& node) {
   if (given_up_) return;
   previous_.emplace(path, node);  // the first form is the one of the beginning
-  if (previous_.size() > kept_nodes_max_) give_up();
+  if (previous_.size() > nodes_max_) give_up();
 }
 
 void StoreTransaction::put(const std::string& path, StoreNodePtr node) {

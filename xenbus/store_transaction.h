@@ -4,9 +4,8 @@
 // tree hands the previous form to every open transaction, so beginning one costs nothing. It
 // conflicts if a node that it read or wrote is among those (as xenstored's do, by generations).
 //
-// Bounds: the nodes accessed are counted; if others change more than `kept_nodes_max` different
-// nodes meanwhile, the transaction is given up: it sees the committed tree from then on and
-// conflicts at its end.
+// Bounds: it may access `nodes_max` nodes; if others change more than so many different ones
+// meanwhile, it is given up: it sees the committed tree from then on and conflicts at its end.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +21,7 @@ namespace splitring {
 
 class StoreTransaction {
  public:
-  StoreTransaction(size_t accessed_nodes_max, size_t kept_nodes_max)
-      : accessed_nodes_max_(accessed_nodes_max), kept_nodes_max_(kept_nodes_max) {}
+  explicit StoreTransaction(size_t nodes_max) : nodes_max_(nodes_max) {}
 
   // Notes that the outcome depends on `path`. Error: kNoSpace past the bound.
   StoreResult<> access(const std::string& path);
@@ -48,8 +46,7 @@ class StoreTransaction {
   [[nodiscard]] const std::map<DomId, int64_t>& owned() const { return owned_; }
 
  private:
-  size_t accessed_nodes_max_;
-  size_t kept_nodes_max_;
+  size_t nodes_max_;
   bool given_up_ = false;
   StoreNodeMap previous_;
   StoreNodeMap writes_;

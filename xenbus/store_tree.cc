@@ -93,9 +93,9 @@ StoreResult<> StoreTree::set_permissions(const StoreIdentity& who, StoreTransact
 }
 
 StoreTransaction* StoreTree::begin(const StoreIdentity& who) {
-  const size_t accessed_max =
+  const size_t nodes_max =
       who.is_privileged() ? limits_.privileged_transaction_nodes : limits_.transaction_nodes;
-  return &open_.emplace_back(accessed_max, limits_.privileged_transaction_nodes);
+  return &open_.emplace_back(nodes_max);
 }
 
 StoreResult<> StoreTree::commit(const StoreIdentity& who, StoreTransaction* transaction) {

@@ -66,12 +66,12 @@ class Connection {
   // `lifeline`: a second connection to the same server that carries nothing. libxenstore keeps its
   // own descriptor to itself, and its reading thread ends silently when the server goes away; this
   // one shows it.
-  Connection(Handle handle, UniqueFd lifeline)
-      : handle_(std::move(handle)), lifeline_(std::move(lifeline)) {}
+  Connection(Handle handle, UniqueFd lifeline, UniqueFd ready)
+      : handle_(std::move(handle)), lifeline_(std::move(lifeline)), ready_(std::move(ready)) {}
 
   xs_handle* get() const { return handle_.get(); }
   int lifeline() const { return lifeline_.get(); }
-  StoreEventQueue& events() { return events_; }
+  int ready() const { return ready_.get(); }
 
   // True once the server has gone; never false again then.
   bool lost() {
@@ -99,6 +99,19 @@ class Connection {
     return fail_errno(what, error_number).value();
   }
 
+  std::optional<StoreEvent> next_event() {
+    take_events();
+    auto event = events_.take();
+    show_ready();
+    return event;
+  }
+
+  void forget_events(const std::string& path, const std::string& token) {
+    events_.forget(token, path);
+    show_ready();
+  }
+
+ private:
   // Takes over what libxenstore has read.
   void take_events() {
     for (int i = 0; i < kEventsTakenPerCall; i++) {
@@ -106,15 +119,30 @@ class Connection {
       if (!event) {
         // With nothing to read and the thread alive it is EAGAIN.
         if (errno != EAGAIN) lost_ = true;
-        return;
+        break;
       }
       events_.add(0, {}, {event.get()[XS_WATCH_PATH], event.get()[XS_WATCH_TOKEN]});
     }
+    show_ready();
   }
 
- private:
+  // libxenstore's descriptor is quiet once its list is empty; what waits here has to show too.
+  void show_ready() {
+    const bool waits = !events_.empty();
+    if (waits == shown_ready_) return;
+    shown_ready_ = waits;
+    eventfd_t count = 1;
+    if (waits) {
+      (void)eventfd_write(ready_.get(), count);
+    } else {
+      (void)eventfd_read(ready_.get(), &count);
+    }
+  }
+
   Handle handle_;
   UniqueFd lifeline_;
+  UniqueFd ready_;  // an eventfd, set while events wait here rather than in libxenstore
+  bool shown_ready_ = false;
   StoreEventQueue events_;
   bool lost_ = false;
 };
@@ -198,8 +226,7 @@ class View : public StoreView {
 class XenStore : public Store {
  public:
   XenStore(Handle handle, UniqueFd lifeline, UniqueFd ready, UniqueFd epoll)
-      : connection_(std::move(handle), std::move(lifeline)),
-        ready_(std::move(ready)),
+      : connection_(std::move(handle), std::move(lifeline), std::move(ready)),
         epoll_(std::move(epoll)),
         now_(connection_, XBT_NULL) {}
 
@@ -218,18 +245,13 @@ class XenStore : public Store {
   // True if committed, false after a conflict.
   Result<bool> attempt(const std::function<Result<>(StoreView&)>& body);
   tl::unexpected<Error> failed(const std::string& what, int error_number) {
-    auto error = connection_.error(what, error_number);
-    show_ready();
-    return tl::unexpected<Error>(std::move(error));
+    return tl::unexpected<Error>(connection_.error(what, error_number));
   }
   bool add_to_poll(int fd);
-  void show_ready();
   void notice_loss();
 
   Connection connection_;
-  UniqueFd ready_;  // an eventfd, set while events wait here rather than in libxenstore
-  UniqueFd epoll_;  // of libxenstore's descriptor, ready_ and the lifeline
-  bool shown_ready_ = false;
+  UniqueFd epoll_;  // of libxenstore's descriptor, the connection's ready() and its lifeline
   bool noticed_loss_ = false;
   View now_;
 };
@@ -240,7 +262,7 @@ bool XenStore::add_to_poll(int fd) {
 }
 
 Result<> XenStore::start_polling() {
-  if (!add_to_poll(xs_fileno(connection_.get())) || !add_to_poll(ready_.get()) ||
+  if (!add_to_poll(xs_fileno(connection_.get())) || !add_to_poll(connection_.ready()) ||
       (connection_.lifeline() >= 0 && !add_to_poll(connection_.lifeline())))
     return fail_errno("opening the store", errno);
   return {};
@@ -283,30 +305,14 @@ Result<> XenStore::watch(const std::string& path, const std::string& token) {
 Result<> XenStore::unwatch(const std::string& path, const std::string& token) {
   if (!xs_unwatch(connection_.get(), path.c_str(), token.c_str()))
     return failed("ending the watch of " + path + " in the store", errno);
-  connection_.events().forget(token, path);
-  show_ready();
+  connection_.forget_events(path, token);
   return {};
 }
 
 std::optional<StoreEvent> XenStore::next_event() {
-  connection_.take_events();
-  auto event = connection_.events().take();
-  show_ready();
+  auto event = connection_.next_event();
   if (connection_.lost()) notice_loss();
   return event;
-}
-
-// libxenstore's descriptor is quiet as soon as its list is empty; what waits here has to show too.
-void XenStore::show_ready() {
-  const bool waits = !connection_.events().empty();
-  if (waits == shown_ready_) return;
-  shown_ready_ = waits;
-  eventfd_t count = 1;
-  if (waits) {
-    (void)eventfd_write(ready_.get(), count);
-  } else {
-    (void)eventfd_read(ready_.get(), &count);
-  }
 }
 
 // A lost lifeline is readable for ever: it has said what it had to say.

@@ -88,6 +88,8 @@ TEST(StoreClient, DescriptorIsReadableWhileEventsWait) {
   for (const char* path : {"/tool/a", "/tool/b", "/tool/c"}) ASSERT_TRUE(store->watch(path, "t"));
   // The answer to a read comes behind the events, so all three are here.
   ASSERT_TRUE(store->now().read("/tool"));
+  // A failure looks for events too; it must not hide them.
+  EXPECT_EQ(code_of(store->now().read("//")), Errc::kInvalid);
   for (int i = 0; i < 3; i++) {
     EXPECT_TRUE(readable());
     EXPECT_TRUE(store->next_event());

@@ -187,7 +187,7 @@ TEST_F(StoreTreeTest, X4_TransactionOverTooManyNodesIsRefused) {
 }
 
 TEST(StoreTree, X4_TransactionThatOthersOverrunIsGivenUp) {
-  StoreTree tree(StoreLimits{.privileged_transaction_nodes = 50});
+  StoreTree tree(StoreLimits{.transaction_nodes = 50});
   StoreTransaction* transaction = tree.begin(kGuest);
   for (int i = 0; i < 100; i++)
     ASSERT_TRUE(tree.write(kHost, nullptr, "/tool/" + std::to_string(i), ""));
