@@ -25,15 +25,16 @@
 namespace splitring {
 
 struct TarEntry {
-  std::string_view path;  // empty: the root
+  std::string_view path = {};  // empty: the root
   TarKind kind = TarKind::kFile;
   uint64_t size = 0;
   uint64_t offset = 0;  // of the body in bytes on the disk, a multiple of 512: for those who read
                         // through requests of their own
   int64_t mtime_s = 0;
   uint16_t mode = 0;
-  bool implied = false;   // a directory without a header
-  std::string_view link;  // of a symbolic link its target; of a hard link the name it was made of
+  bool implied = false;  // a directory without a header
+  // Of a symbolic link its target; of a hard link to nothing the name that it was made of.
+  std::string_view link = {};
 
   [[nodiscard]] std::string_view base_name() const { return path.substr(path.rfind('/') + 1); }
 };

@@ -20,12 +20,12 @@ namespace splitring::kiosk {
 
 // What the kiosk takes note of in a request; an absent header is empty.
 struct Request {
-  std::string_view method;
-  std::string_view target;
-  std::string_view if_none_match;
-  std::string_view if_modified_since;
-  std::string_view range;
-  std::string_view if_range;
+  std::string_view method = {};
+  std::string_view target = {};
+  std::string_view if_none_match = {};
+  std::string_view if_modified_since = {};
+  std::string_view range = {};
+  std::string_view if_range = {};
 };
 
 // Bytes of the disk that the response's body is.
