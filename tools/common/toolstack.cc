@@ -73,6 +73,21 @@ Result<> remove_if_there(StoreView& store, const std::string& path) {
   return removed;
 }
 
+// As libxl__xs_path_cleanup(): backend/vbd/F goes with its last device, backend/vbd with its last
+// frontend. A domain's own directory is never empty.
+Result<> remove_with_empty_parents(StoreView& store, const std::string& directory) {
+  TRY_VOID(remove_if_there(store, directory));
+  for (std::string parent = directory; parent.rfind('/') != 0;) {
+    parent.resize(parent.rfind('/'));
+    const auto children = store.list(parent);
+    if (!children && children.error().code != Errc::kNotFound)
+      return tl::unexpected(children.error());
+    if (!children || !children->empty()) break;
+    TRY_VOID(remove_if_there(store, parent));
+  }
+  return {};
+}
+
 // Where the kernel's xenbus drivers report: Linux's xenbus_client.c, error_path().
 std::string error_directory(const DevicePath& path) {
   return "/local/domain/" + std::to_string(raw(path.backend)) + "/error/backend/" + path.kind +
@@ -236,15 +251,9 @@ Result<> wait_until_closed(Store& store, const DevicePath& path,
 
 Result<> remove_disk_nodes(Store& store, const DevicePath& path) {
   return store.transact([&](StoreView& view) -> Result<> {
-    TRY_VOID(remove_if_there(view, path.frontend_directory()));
-    TRY_VOID(remove_if_there(view, path.backend_directory()));
     TRY_VOID(remove_if_there(view, error_directory(path)));
-    // backend/vbd/F goes with its last device, backend/vbd with its last frontend.
-    const std::string kind =
-        "/local/domain/" + std::to_string(raw(path.backend)) + "/backend/" + path.kind;
-    for (const std::string& parent : {kind + "/" + std::to_string(raw(path.frontend)), kind})
-      if (TRY(list_or_nothing(view, parent)).empty()) TRY_VOID(remove_if_there(view, parent));
-    return {};
+    TRY_VOID(remove_with_empty_parents(view, path.frontend_directory()));
+    return remove_with_empty_parents(view, path.backend_directory());
   });
 }
 

@@ -45,7 +45,7 @@ Result<> finish_hotplug(Store& store, const DevicePath& path);
 Result<> ask_to_close(Store& store, const DevicePath& path);
 // Errors: kTimeout, with the state of both ends.
 Result<> wait_until_closed(Store& store, const DevicePath& path, std::chrono::milliseconds timeout);
-// Removes both directories, and the backend's parents that are left empty.
+// Removes both directories, and the parents that are left empty.
 Result<> remove_disk_nodes(Store& store, const DevicePath& path);
 
 struct ListedDisk {

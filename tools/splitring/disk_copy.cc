@@ -30,17 +30,25 @@ bool all_zero(const iovec& buffer) {
 }
 
 // Chunks go round: read from the source, written to the target, read again further on.
+//
+// Zeroes become holes where that can be had: a discard makes one but promises nothing of what is
+// read there, so the target is asked; only if it still has old bytes, zeroes are written.
 class DiskCopy {
  public:
   DiskCopy(BlockQueue& from, BlockQueue& to)
-      : from_(from), to_(to), total_bytes_(from.geometry().capacity.bytes()) {}
+      : from_(from),
+        to_(to),
+        total_bytes_(from.geometry().capacity.bytes()),
+        target_discards_(to.geometry().discard_granularity_bytes != 0) {}
 
   Result<> prepare();
   Result<CopyReport> run(const CopyProgress& progress);
 
  private:
+  enum class Phase : uint8_t { kReading, kWriting, kDiscarding, kLooking, kZeroing };
   struct Chunk : BlockRequest {
     DiskCopy* owner = nullptr;
+    Phase phase = Phase::kReading;
     iovec buffer{};
     IoBuffer pooled;
     std::unique_ptr<void, FreeMemory> heap;
@@ -48,7 +56,9 @@ class DiskCopy {
 
   void read_next(Chunk& chunk) noexcept;
   void completed(Chunk& chunk) noexcept;
-  void write(Chunk& chunk) noexcept;
+  void change_target(Chunk& chunk, Phase phase, Operation operation) noexcept;
+  void advance(Chunk& chunk) noexcept;
+  void done(Chunk& chunk) noexcept;
   void wait();
 
   BlockQueue& from_;
@@ -56,6 +66,7 @@ class DiskCopy {
   const uint64_t total_bytes_;
   uint64_t next_byte_ = 0;
   uint32_t in_flight_ = 0;
+  bool target_discards_;
   bool target_takes_zeroes_ = true;
   CopyReport report_;
   // The first failure, without a text yet: nothing is allocated in a completion.
@@ -90,6 +101,7 @@ Result<> DiskCopy::prepare() {
 
 void DiskCopy::read_next(Chunk& chunk) noexcept {
   if (failure_ || next_byte_ == total_bytes_) return;
+  chunk.phase = Phase::kReading;
   chunk.operation = Operation::kRead;
   chunk.first = Sectors::from_bytes(next_byte_);
   chunk.buffer.iov_len = std::min<uint64_t>(kChunkBytes, total_bytes_ - next_byte_);
@@ -98,7 +110,9 @@ void DiskCopy::read_next(Chunk& chunk) noexcept {
   from_.submit(chunk);
 }
 
-void DiskCopy::write(Chunk& chunk) noexcept {
+void DiskCopy::change_target(Chunk& chunk, Phase phase, Operation operation) noexcept {
+  chunk.phase = phase;
+  chunk.operation = operation;
   chunk.length = Sectors::from_bytes(chunk.buffer.iov_len);
   in_flight_++;
   to_.submit(chunk);
@@ -106,22 +120,44 @@ void DiskCopy::write(Chunk& chunk) noexcept {
 
 void DiskCopy::completed(Chunk& chunk) noexcept {
   in_flight_--;
-  if (chunk.operation == Operation::kWriteZeroes && chunk.status == IoStatus::kUnsupported) {
+  // What a target cannot do is not tried again; what was asked for is done in another way.
+  if (chunk.status == IoStatus::kUnsupported && chunk.phase == Phase::kDiscarding) {
+    target_discards_ = false;
+    return change_target(chunk, Phase::kZeroing, Operation::kWriteZeroes);
+  }
+  if (chunk.status == IoStatus::kUnsupported && chunk.phase == Phase::kZeroing) {
     target_takes_zeroes_ = false;
-    chunk.operation = Operation::kWrite;
-    return write(chunk);
+    std::memset(chunk.buffer.iov_base, 0, chunk.buffer.iov_len);
+    return change_target(chunk, Phase::kWriting, Operation::kWrite);
   }
   if (chunk.status != IoStatus::kOk) {
     if (!failure_) failure_ = {chunk.operation, chunk.first, chunk.status};
     return;
   }
-  if (chunk.operation == Operation::kRead) {
-    const bool zero = target_takes_zeroes_ && all_zero(chunk.buffer);
-    chunk.operation = zero ? Operation::kWriteZeroes : Operation::kWrite;
-    return write(chunk);
+  advance(chunk);
+}
+
+void DiskCopy::advance(Chunk& chunk) noexcept {
+  switch (chunk.phase) {
+    case Phase::kReading:
+      if ((target_discards_ || target_takes_zeroes_) && all_zero(chunk.buffer)) {
+        if (target_discards_) return change_target(chunk, Phase::kDiscarding, Operation::kDiscard);
+        return change_target(chunk, Phase::kZeroing, Operation::kWriteZeroes);
+      }
+      return change_target(chunk, Phase::kWriting, Operation::kWrite);
+    case Phase::kDiscarding: return change_target(chunk, Phase::kLooking, Operation::kRead);
+    case Phase::kLooking:
+      if (!all_zero(chunk.buffer))
+        return change_target(chunk, Phase::kZeroing, Operation::kWriteZeroes);
+      report_.zero_bytes += chunk.buffer.iov_len;
+      return done(chunk);
+    case Phase::kZeroing: report_.zero_bytes += chunk.buffer.iov_len; return done(chunk);
+    case Phase::kWriting: return done(chunk);
   }
+}
+
+void DiskCopy::done(Chunk& chunk) noexcept {
   report_.bytes += chunk.buffer.iov_len;
-  if (chunk.operation == Operation::kWriteZeroes) report_.zero_bytes += chunk.buffer.iov_len;
   read_next(chunk);
 }
 

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <latch>
 #include <memory>
@@ -23,7 +24,7 @@ struct FreeMemory {
 
 struct Window {
   Clock::time_point begin;  // requests submitted before are not counted
-  Clock::time_point end;    // nor those completed later; nothing is submitted any more
+  Clock::time_point end;    // nor those completed later, but for the first one of a lane
 };
 
 // One lane with its requests: submits `depth` of them and each again as soon as it completes.
@@ -36,6 +37,8 @@ class LaneLoad {
   void run(const Window& window);
 
   [[nodiscard]] const LatencyHistogram& latency() const { return latency_; }
+  // When the last request that counts was done: at least one does, however slow the disk is.
+  [[nodiscard]] Clock::time_point last() const { return last_; }
   [[nodiscard]] IoStatus status() const { return status_; }
 
  private:
@@ -64,6 +67,7 @@ class LaneLoad {
   uint64_t next_block_;
   uint64_t random_;
   Window window_;
+  Clock::time_point last_;
   IoStatus status_ = IoStatus::kOk;  // the first failure
   LatencyHistogram latency_;
   std::unique_ptr<BlockQueue> lane_;
@@ -125,9 +129,13 @@ void LaneLoad::submit(Slot& slot, Clock::time_point now) noexcept {
 void LaneLoad::completed(Slot& slot) noexcept {
   const Clock::time_point now = Clock::now();
   if (slot.status != IoStatus::kOk && status_ == IoStatus::kOk) status_ = slot.status;
-  if (now >= window_.end || status_ != IoStatus::kOk) return;
-  if (slot.submitted >= window_.begin)
+  const bool over = now >= window_.end && latency_.total() != 0;
+  if (over || status_ != IoStatus::kOk) return;
+  if (slot.submitted >= window_.begin) {
     latency_.record(static_cast<uint64_t>(std::chrono::nanoseconds(now - slot.submitted).count()));
+    last_ = now;
+    if (now >= window_.end) return;
+  }
   submit(slot, now);
 }
 
@@ -189,6 +197,7 @@ Result<> check_spec(const BlockDevice& disk, const LoadSpec& spec) {
 struct LaneResult {
   Result<> done;
   LatencyHistogram latency;
+  Clock::time_point last;
 };
 
 // All lanes' threads wait for each other, so that the window opens when all disks are open.
@@ -215,21 +224,23 @@ void run_lane(BlockDevice& disk, const LoadSpec& spec, uint32_t index, Start& st
   if (!load) return;
   load->run(start.window);
   result.latency = load->latency();
+  result.last = load->last();
   if (load->status() != IoStatus::kOk)
     result.done = fail(errc_from(load->status()),
                        std::string("a request failed: ") + to_string(load->status()));
 }
 
 Result<LoadReport> summarize(const std::vector<LaneResult>& results, const LoadSpec& spec,
-                             const CpuTimes& before, const CpuTimes& after) {
+                             const Window& window, const CpuTimes& before, const CpuTimes& after) {
   LoadReport report;
+  Clock::time_point end = window.end;
   for (const LaneResult& result : results) {
     TRY_VOID(result.done);
     report.latency.add(result.latency);
+    end = std::max(end, result.last);
   }
   const auto count = static_cast<double>(report.latency.total());
-  if (count == 0) return fail(Errc::kTimeout, "not one request was done in that time");
-  report.seconds = std::chrono::duration<double>(spec.duration).count();
+  report.seconds = std::chrono::duration<double>(end - window.begin).count();
   report.client_cpu_us_per_io = (after.client_us - before.client_us) / count;
   if (spec.server_process)
     report.server_cpu_us_per_io = (after.server_us - before.server_us) / count;
@@ -256,7 +267,7 @@ Result<LoadReport> run_load(BlockDevice& disk, const LoadSpec& spec) {
   threads.clear();
   TRY_VOID(before);
   TRY_VOID(after);
-  return summarize(results, spec, *before, *after);
+  return summarize(results, spec, start.window, *before, *after);
 }
 
 }  // namespace splitring::tools

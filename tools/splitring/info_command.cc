@@ -26,7 +26,6 @@ void print_table(const std::string& name, const Geometry& geometry) {
               static_cast<unsigned long long>(bytes));
   std::printf("block            %u bytes, %u physical\n", geometry.logical_block_bytes,
               geometry.physical_block_bytes);
-  std::printf("access           %s\n", geometry.read_only ? "read-only" : "read-write");
   std::printf("flush            %s\n", geometry.needs_flush ? "needed" : "not needed");
   std::printf("discard          %s\n", discard.c_str());
   std::printf("largest request  %s\n", format_bytes(geometry.largest_request_bytes).c_str());
@@ -46,7 +45,6 @@ Result<> info(const Session& session, const InfoOptions& options) {
       {"sectors", geometry.capacity.count},
       {"logical_block_bytes", geometry.logical_block_bytes},
       {"physical_block_bytes", geometry.physical_block_bytes},
-      {"read_only", geometry.read_only},
       {"needs_flush", geometry.needs_flush},
       {"discard_granularity_bytes", geometry.discard_granularity_bytes},
       {"largest_request_bytes", geometry.largest_request_bytes},

@@ -34,7 +34,9 @@ std::map<std::string, Json> collect_counters(const Session& session,
       continue;
     }
     for (const Json& device : *answer)
-      if (device.is_object()) counters[device.value("backend_directory", "")] = device;
+      if (device.is_object() && device.contains("backend_directory") &&
+          device["backend_directory"].is_string())
+        counters[device["backend_directory"]] = device;
   }
   return counters;
 }
@@ -55,17 +57,25 @@ Json to_json(const ListedDisk& disk) {
   };
 }
 
-// One line of counters: exact numbers, by kind.
-void print_counters(const Json& device) {
+// "3 read, 1 write": those that are not 0.
+std::string by_kind(const Json& counts) {
+  std::string text;
+  for (const auto& [kind, count] : counts.items())
+    if (count.get<uint64_t>() != 0) text += (text.empty() ? "" : ", ") + count.dump() + " " + kind;
+  return text.empty() ? "none" : printable(text);
+}
+
+// What a daemon of another version says may lack something: the library tells by throwing.
+void print_counters(const Json& device) try {
   const Json& counters = device.at("counters");
-  std::string line;
-  for (const auto& [work, count] : counters.at("requests").items())
-    line += (line.empty() ? "" : ", ") + count.dump() + " " + work;
-  std::printf("         requests: %s\n", printable(line).c_str());
-  std::printf("         queues %s, ring pages %s, in flight %s, image errors %s, refused %s\n",
+  std::printf("        requests: %s; errors: %s; refused: %s\n",
+              by_kind(counters.at("requests")).c_str(), by_kind(counters.at("io_errors")).c_str(),
+              by_kind(counters.at("refusals")).c_str());
+  std::printf("        queues: %s; ring pages: %s; in flight: %s\n",
               device.at("queues").dump().c_str(), device.at("ring_pages").dump().c_str(),
-              device.at("in_flight").dump().c_str(), counters.at("io_errors_total").dump().c_str(),
-              counters.at("refusals_total").dump().c_str());
+              device.at("in_flight").dump().c_str());
+} catch (const Json::exception&) {
+  std::printf("        its daemon's counters are of a form unknown here\n");
 }
 
 void print_table(const std::vector<ListedDisk>& disks,
@@ -77,7 +87,7 @@ void print_table(const std::vector<ListedDisk>& disks,
                 printable(disk.vdev).c_str(), disk.read_only ? "r" : "w",
                 to_string(disk.backend_state), to_string(disk.frontend_state),
                 raw(disk.path.backend), printable(disk.target).c_str());
-    if (!disk.error.empty()) std::printf("         error: %s\n", printable(disk.error).c_str());
+    if (!disk.error.empty()) std::printf("        error: %s\n", printable(disk.error).c_str());
     const auto found = counters.find(disk.path.backend_directory());
     if (found != counters.end()) print_counters(found->second);
   }
