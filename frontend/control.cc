@@ -36,10 +36,9 @@ Result<std::unique_ptr<Control>> Control::connect(Host& host, uint32_t device,
 
 Control::Control(Host& host, const DiskOptions& options, std::unique_ptr<ControlSignal> signal,
                  Handshake handshake)
-    : host_(host),
-      options_(options),
-      signal_(std::move(signal)),
-      handshake_(std::move(handshake)) {}
+    : host_(host), options_(options), signal_(std::move(signal)), handshake_(std::move(handshake)) {
+  signal_->on_wake = [this] { collect_retired(); };
+}
 
 Control::~Control() {
   signal_->stop.store(true, std::memory_order_release);
@@ -120,6 +119,7 @@ Result<> Control::shake_hands(Handshake::Deadline deadline) {
   const bool first_time = slots_.empty();
   const BackendOffer offer = TRY(handshake_.prepare(deadline));
   max_lanes_offered_ = offer.max_queues;
+  instance_ = offer.instance;
   if (first_time) TRY_VOID(make_slots(offer));
   if (offer.max_queues < slots_.size())
     return fail(Errc::kPeer, "the backend came back with fewer queues than there are lanes (" +
@@ -149,11 +149,11 @@ Result<> Control::shake_hands(Handshake::Deadline deadline) {
   if (resized_) resized_(capacity_);
   answered_at_last_look_ = sum(&LaneCounters::answered);
   last_answer_ = Handshake::Clock::now();
-  phase_ = LinkPhase::kConnected;
   for (size_t i = 0; i < slots_.size(); i++) {
     connections[i]->limits = limits;
     slots_[i]->publish(std::move(connections[i]));
   }
+  phase_ = LinkPhase::kConnected;
   return {};
 }
 
@@ -205,8 +205,10 @@ void Control::refresh_capacity() {
 }
 
 // The backend is closing: what it has taken it still answers. Bounded by its state and our
-// patience.
+// patience; a backend of another process has taken nothing.
 void Control::let_finish() {
+  const auto instance = handshake_.backend_instance();
+  if (!instance || *instance != instance_) return;
   const auto deadline = Handshake::Clock::now() + options_.close_timeout;
   set_phase(LinkPhase::kDraining);
   while (sum(&LaneCounters::outstanding) != 0 && !any_fault()) {
@@ -315,8 +317,8 @@ uint64_t Control::sum(LaneCounters::Counter LaneCounters::*counter) const {
 }
 
 void Control::set_phase(LinkPhase phase) {
-  phase_ = phase;
   for (const auto& slot : slots_) slot->set_phase(phase);
+  phase_ = phase;
 }
 
 void Control::set_last_error(std::string what) {

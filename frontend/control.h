@@ -83,6 +83,7 @@ class Control {
   std::function<void(Sectors)> resized_;
   bool announced_ = false;  // the backend has been told of rings of ours
   Sectors capacity_;
+  std::string instance_;  // of the backend that we are connected to
   RingFault stall_ = RingFault::kNone;
   uint64_t answered_at_last_look_ = 0;
   Handshake::Clock::time_point last_answer_{};

@@ -80,6 +80,7 @@ Result<> Handshake::wait(Deadline deadline) {
   if (ready == 0) return fail(Errc::kTimeout, "not in time");
   if (entries[1].revents != 0) signal_->wake.clear();
   if (signal_->stop.load(std::memory_order_acquire)) return fail(Errc::kClosed, "interrupted");
+  if (entries[1].revents != 0 && signal_->on_wake) signal_->on_wake();
   // What changed is read afresh anyway; a peer that writes without end gets no more than this.
   constexpr int kEventsPerWait = 64;
   bool any = false;
@@ -91,6 +92,10 @@ Result<> Handshake::wait(Deadline deadline) {
 
 Result<XenbusState> Handshake::backend_state() {
   return read_state(store_->now(), backend_directory_);
+}
+
+Result<std::string> Handshake::backend_instance() {
+  return TRY(read_offer(store_->now(), backend_directory_)).instance;
 }
 
 Result<bool> Handshake::online() {
@@ -163,6 +168,7 @@ Result<bool> Handshake::step_towards_ready(Deadline& grace) {
     case XenbusState::kInitialising:
     case XenbusState::kUnknown:
       grace.reset();
+      if (!TRY(online())) return fail(Errc::kClosed, "the disk has been taken away");
       TRY_VOID(move_to(XenbusState::kInitialising));
       return false;
   }

@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,11 +32,12 @@
 
 namespace splitring::frontend {
 
-// How others interrupt the thread that shakes hands.
+// How others reach the thread that shakes hands, wherever it sleeps.
 struct ControlSignal {
   explicit ControlSignal(WakeFd fd) : wake(std::move(fd)) {}
   WakeFd wake;
   std::atomic<bool> stop{false};
+  std::function<void()> on_wake;  // runs on that thread after `wake` was signalled
 };
 
 class Handshake {
@@ -61,6 +63,8 @@ class Handshake {
   void close(Clock::time_point deadline);
 
   Result<XenbusState> backend_state();
+  // BackendOffer::instance as it stands now.
+  Result<std::string> backend_instance();
   // Unset when the toolstack has told the backend that the disk goes, or it has gone.
   Result<bool> online();
   Result<DiskNodes> read_disk_nodes() { return read_disk(store_->now(), backend_directory_); }

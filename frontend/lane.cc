@@ -114,6 +114,8 @@ void Lane::take_responses() noexcept {
   LaneCounters::add(counters_.answered, answered_ - before);
   counters_.outstanding.store(in_flight_.count(), std::memory_order_relaxed);
   if (phase_ == LinkPhase::kDraining && in_flight_.count() == 0) slot_.wake_control();
+  // Slots and pages are free again, and poll() kicks only where a whole request has completed.
+  if (!waiting_.empty()) do_kick();
 }
 
 RingFault Lane::accept(const NativeWire::Response& response) noexcept {
@@ -263,7 +265,9 @@ void Lane::throttle() noexcept {
   ::poll(&wake, 1, kThrottleMs);
 }
 
+// Directly on both descriptors: through the epoll one a wake-up takes longer.
 void Lane::do_sleep() noexcept {
+  if (!prepare_to_wait()) return;
   std::array<pollfd, 2> entries{};
   entries[0] = {slot_.lane_wake().fd(), POLLIN, 0};
   if (connection_) entries[1] = {connection_->channel->fd(), POLLIN, 0};
