@@ -130,7 +130,7 @@ class ConformanceTest : public ::testing::Test {
 
 namespace conformance {
 
-inline void GeometryMakesSense(ConformanceTest& test) {
+inline void geometry_makes_sense(ConformanceTest& test) {
   const Geometry geometry = test.device().geometry();
   EXPECT_EQ(geometry.capacity, test.kCapacity);
   EXPECT_TRUE(geometry.logical_block_bytes == 512 || geometry.logical_block_bytes == 4096);
@@ -144,7 +144,7 @@ inline void GeometryMakesSense(ConformanceTest& test) {
   EXPECT_EQ(lane->geometry().capacity, geometry.capacity);
 }
 
-inline void ReadsWhatWasWritten(ConformanceTest& test) {
+inline void reads_what_was_written(ConformanceTest& test) {
   auto lane = test.open_lane();
   for (const size_t bytes : {size_t{4096}, size_t{65536}, size_t{1} << 20}) {
     TestBuffer out(bytes), in(bytes);
@@ -157,7 +157,7 @@ inline void ReadsWhatWasWritten(ConformanceTest& test) {
   }
 }
 
-inline void EveryBlockIsItsOwn(ConformanceTest& test) {
+inline void every_block_is_its_own(ConformanceTest& test) {
   auto lane = test.open_lane();
   const uint64_t blocks = test.kCapacity.bytes() / test.block();
   TestBuffer buffer(test.block());
@@ -173,7 +173,7 @@ inline void EveryBlockIsItsOwn(ConformanceTest& test) {
   }
 }
 
-inline void B23_RefusesRangesBeyondTheEnd(ConformanceTest& test) {
+inline void b23_refuses_ranges_beyond_the_end(ConformanceTest& test) {
   auto lane = test.open_lane();
   const uint64_t capacity = test.kCapacity.count;
   const uint64_t block = test.block_sectors().count;
@@ -203,7 +203,7 @@ inline void B23_RefusesRangesBeyondTheEnd(ConformanceTest& test) {
   }
 }
 
-inline void RefusesWhatIsNotAMultipleOfTheBlock(ConformanceTest& test) {
+inline void refuses_what_is_not_a_multiple_of_the_block(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer buffer(2 * test.block());
   TestRequest request;
@@ -224,7 +224,7 @@ inline void RefusesWhatIsNotAMultipleOfTheBlock(ConformanceTest& test) {
             IoStatus::kMisaligned);
 }
 
-inline void CompletesWithinPollOnly(ConformanceTest& test) {
+inline void completes_within_poll_only(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer buffer(4096);
   TestRequest good, bad;
@@ -243,7 +243,7 @@ inline void CompletesWithinPollOnly(ConformanceTest& test) {
   EXPECT_EQ(lane->wait(), 0U);
 }
 
-inline void ManyInFlightBeyondTheDepth(ConformanceTest& test) {
+inline void many_in_flight_beyond_the_depth(ConformanceTest& test) {
   auto lane = test.open_lane(4);
   constexpr size_t kCount = 100;
   std::vector<TestBuffer> buffers;
@@ -265,7 +265,7 @@ inline void ManyInFlightBeyondTheDepth(ConformanceTest& test) {
   }
 }
 
-inline void ScatterLists(ConformanceTest& test) {
+inline void scatter_lists(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer whole(64 * 1024), back(64 * 1024);
   fill_pattern(whole.bytes(), 7);
@@ -287,7 +287,7 @@ inline void ScatterLists(ConformanceTest& test) {
   }
 }
 
-inline void AnyAddressWorks(ConformanceTest& test) {
+inline void any_address_works(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer out(300 * 1024, 1), in(300 * 1024, 515);
   fill_pattern(out.bytes(), 3);
@@ -306,7 +306,7 @@ inline void AnyAddressWorks(ConformanceTest& test) {
   EXPECT_TRUE(std::ranges::equal(in.bytes().first(40 * 4096), out.bytes().first(40 * 4096)));
 }
 
-inline void AWriteIsVisibleOnEveryLane(ConformanceTest& test) {
+inline void a_write_is_visible_on_every_lane(ConformanceTest& test) {
   auto one = test.open_lane();
   auto other = test.device().open_queue(QueueOptions{});
   if (!other) {
@@ -322,7 +322,7 @@ inline void AWriteIsVisibleOnEveryLane(ConformanceTest& test) {
   }
 }
 
-inline void FlushSucceeds(ConformanceTest& test) {
+inline void flush_succeeds(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer buffer(4096);
   ASSERT_TRUE(lane->write({}, buffer.bytes()));
@@ -331,7 +331,7 @@ inline void FlushSucceeds(ConformanceTest& test) {
   EXPECT_FALSE(test.device().poisoned());
 }
 
-inline void DiscardIsRefusedOrRight(ConformanceTest& test) {
+inline void discard_is_refused_or_right(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer ones(64 * 1024), seen(64 * 1024);
   std::ranges::fill(ones.bytes(), std::byte{1});
@@ -351,7 +351,7 @@ inline void DiscardIsRefusedOrRight(ConformanceTest& test) {
   }
 }
 
-inline void WriteZeroesZeroesExactlyThat(ConformanceTest& test) {
+inline void write_zeroes_zeroes_exactly_that(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer ones(2 << 20), seen(2 << 20);
   std::ranges::fill(ones.bytes(), std::byte{1});
@@ -367,7 +367,7 @@ inline void WriteZeroesZeroesExactlyThat(ConformanceTest& test) {
 
 // The contract of fd(): submit, kick, poll; where prepare_to_wait() agrees, sleeping on the fd
 // ends.
-inline void NoWakeUpIsLost(ConformanceTest& test) {
+inline void no_wake_up_is_lost(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer buffer(8 * 4096);
   std::vector<TestRequest> requests(8);
@@ -395,7 +395,7 @@ inline void NoWakeUpIsLost(ConformanceTest& test) {
   }
 }
 
-inline void PoolBuffersWork(ConformanceTest& test) {
+inline void pool_buffers_work(ConformanceTest& test) {
   auto lane = test.open_lane();
   const IoBuffer out = must(lane->allocate(16384));
   const IoBuffer in = must(lane->allocate(16384));
@@ -409,7 +409,7 @@ inline void PoolBuffersWork(ConformanceTest& test) {
   EXPECT_TRUE(std::ranges::equal(in.bytes(), out.bytes()));
 }
 
-inline void CompletionsMaySubmit(ConformanceTest& test) {
+inline void completions_may_submit(ConformanceTest& test) {
   struct Chain : TestRequest {
     BlockQueue* lane = nullptr;
     int left = 100;
@@ -434,7 +434,7 @@ inline void CompletionsMaySubmit(ConformanceTest& test) {
   }
 }
 
-inline void BlockingCallsCoverTheWholeDisk(ConformanceTest& test) {
+inline void blocking_calls_cover_the_whole_disk(ConformanceTest& test) {
   auto lane = test.open_lane();
   TestBuffer out(test.kCapacity.bytes()), in(test.kCapacity.bytes());
   fill_pattern(out.bytes(), 99);
@@ -453,7 +453,7 @@ inline void BlockingCallsCoverTheWholeDisk(ConformanceTest& test) {
 }
 
 // Rounds of requests that do not overlap, many in flight, against a plain array.
-inline void RandomOperationsAgreeWithAModel(ConformanceTest& test) {
+inline void random_operations_agree_with_a_model(ConformanceTest& test) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -513,41 +513,43 @@ class DeviceConformance : public ConformanceTest {
 
 TYPED_TEST_SUITE_P(DeviceConformance);
 
-TYPED_TEST_P(DeviceConformance, GeometryMakesSense) { conformance::GeometryMakesSense(*this); }
-TYPED_TEST_P(DeviceConformance, ReadsWhatWasWritten) { conformance::ReadsWhatWasWritten(*this); }
-TYPED_TEST_P(DeviceConformance, EveryBlockIsItsOwn) { conformance::EveryBlockIsItsOwn(*this); }
+TYPED_TEST_P(DeviceConformance, GeometryMakesSense) { conformance::geometry_makes_sense(*this); }
+TYPED_TEST_P(DeviceConformance, ReadsWhatWasWritten) { conformance::reads_what_was_written(*this); }
+TYPED_TEST_P(DeviceConformance, EveryBlockIsItsOwn) { conformance::every_block_is_its_own(*this); }
 TYPED_TEST_P(DeviceConformance, B23_RefusesRangesBeyondTheEnd) {
-  conformance::B23_RefusesRangesBeyondTheEnd(*this);
+  conformance::b23_refuses_ranges_beyond_the_end(*this);
 }
 TYPED_TEST_P(DeviceConformance, RefusesWhatIsNotAMultipleOfTheBlock) {
-  conformance::RefusesWhatIsNotAMultipleOfTheBlock(*this);
+  conformance::refuses_what_is_not_a_multiple_of_the_block(*this);
 }
 TYPED_TEST_P(DeviceConformance, CompletesWithinPollOnly) {
-  conformance::CompletesWithinPollOnly(*this);
+  conformance::completes_within_poll_only(*this);
 }
 TYPED_TEST_P(DeviceConformance, ManyInFlightBeyondTheDepth) {
-  conformance::ManyInFlightBeyondTheDepth(*this);
+  conformance::many_in_flight_beyond_the_depth(*this);
 }
-TYPED_TEST_P(DeviceConformance, ScatterLists) { conformance::ScatterLists(*this); }
-TYPED_TEST_P(DeviceConformance, AnyAddressWorks) { conformance::AnyAddressWorks(*this); }
+TYPED_TEST_P(DeviceConformance, ScatterLists) { conformance::scatter_lists(*this); }
+TYPED_TEST_P(DeviceConformance, AnyAddressWorks) { conformance::any_address_works(*this); }
 TYPED_TEST_P(DeviceConformance, AWriteIsVisibleOnEveryLane) {
-  conformance::AWriteIsVisibleOnEveryLane(*this);
+  conformance::a_write_is_visible_on_every_lane(*this);
 }
-TYPED_TEST_P(DeviceConformance, FlushSucceeds) { conformance::FlushSucceeds(*this); }
+TYPED_TEST_P(DeviceConformance, FlushSucceeds) { conformance::flush_succeeds(*this); }
 TYPED_TEST_P(DeviceConformance, DiscardIsRefusedOrRight) {
-  conformance::DiscardIsRefusedOrRight(*this);
+  conformance::discard_is_refused_or_right(*this);
 }
 TYPED_TEST_P(DeviceConformance, WriteZeroesZeroesExactlyThat) {
-  conformance::WriteZeroesZeroesExactlyThat(*this);
+  conformance::write_zeroes_zeroes_exactly_that(*this);
 }
-TYPED_TEST_P(DeviceConformance, NoWakeUpIsLost) { conformance::NoWakeUpIsLost(*this); }
-TYPED_TEST_P(DeviceConformance, PoolBuffersWork) { conformance::PoolBuffersWork(*this); }
-TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) { conformance::CompletionsMaySubmit(*this); }
+TYPED_TEST_P(DeviceConformance, NoWakeUpIsLost) { conformance::no_wake_up_is_lost(*this); }
+TYPED_TEST_P(DeviceConformance, PoolBuffersWork) { conformance::pool_buffers_work(*this); }
+TYPED_TEST_P(DeviceConformance, CompletionsMaySubmit) {
+  conformance::completions_may_submit(*this);
+}
 TYPED_TEST_P(DeviceConformance, BlockingCallsCoverTheWholeDisk) {
-  conformance::BlockingCallsCoverTheWholeDisk(*this);
+  conformance::blocking_calls_cover_the_whole_disk(*this);
 }
 TYPED_TEST_P(DeviceConformance, RandomOperationsAgreeWithAModel) {
-  conformance::RandomOperationsAgreeWithAModel(*this);
+  conformance::random_operations_agree_with_a_model(*this);
 }
 
 REGISTER_TYPED_TEST_SUITE_P(DeviceConformance, GeometryMakesSense, ReadsWhatWasWritten,
