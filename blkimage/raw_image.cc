@@ -21,11 +21,17 @@ namespace {
 constexpr uint32_t kMaxPhysicalBlockBytes = 1U << 20;
 
 Result<UniqueFd> open_file(const std::string& path, const RawOptions& options, bool direct) {
-  // O_NONBLOCK: opening a FIFO by mistake must not hang; it means nothing to files and disks.
+  // O_NONBLOCK: opening a FIFO that took the file's place must not hang. Not kept: io_uring would
+  // fail requests with EAGAIN where it should hand them to a worker.
   const int flags = (options.read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0) | O_CLOEXEC |
                     O_NOCTTY | O_NONBLOCK;
   UniqueFd fd(::open(path.c_str(), flags));
-  if (fd) return fd;
+  if (fd) {
+    const int kept = ::fcntl(fd.get(), F_GETFL);
+    if (kept < 0 || ::fcntl(fd.get(), F_SETFL, kept & ~O_NONBLOCK) != 0)
+      return fail_errno(path, errno);
+    return fd;
+  }
   if (errno == EISDIR) return fail(Errc::kInvalid, path + " is a directory, not a disk image");
   if (direct && errno == EINVAL)
     return fail(Errc::kUnsupported, path + ": no direct I/O here; use direct=off");

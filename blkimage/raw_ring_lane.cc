@@ -101,7 +101,8 @@ class RawRingLane final : public BlockQueue {
   bool enabled_ = false;
   bool file_registered_ = false;
   bool pool_registered_ = false;
-  bool nowait_writes_ = true;  // until the file system says that it has none
+  bool nowait_reads_ = true;   // until the file system says that it has none
+  bool nowait_writes_ = true;  // the same
   RequestList queued_, bounce_waiting_, slices_, done_;
   uint32_t active_ = 0;         // entries on the ring, not reaped
   uint32_t prepared_ = 0;       // of those, not yet handed to the kernel
@@ -164,25 +165,21 @@ void RawRingLane::start(BlockRequest& request, bool alone) noexcept {
   put_on_ring(request);
 }
 
-// True if the page cache took or gave everything.
+// True if the page cache took or gave everything. Whatever stopped it otherwise, the ring continues
+// from there and finds out what it means.
 bool RawRingLane::try_at_once(BlockRequest& request, bool alone) noexcept {
   if (file_.direct) return false;
-  int error = 0;
   if (request.operation == Operation::kRead) {
-    if (!alone) return false;
-    error = transfer_now(file_, request, RWF_NOWAIT);
+    if (!alone || !nowait_reads_) return false;
+    nowait_reads_ = transfer_now(file_, request, RWF_NOWAIT) != EOPNOTSUPP;
   } else if (request.operation == Operation::kWrite &&
              request.byte_count <= kLargestWriteAtOnceBytes) {
-    error = transfer_now(file_, request, nowait_writes_ ? RWF_NOWAIT : 0);
-    if (error == EOPNOTSUPP && nowait_writes_) {
-      nowait_writes_ = false;
-      error = transfer_now(file_, request, 0);
-    }
+    if (nowait_writes_) nowait_writes_ = transfer_now(file_, request, RWF_NOWAIT) != EOPNOTSUPP;
+    if (!nowait_writes_) transfer_now(file_, request, 0);
   } else {
     return false;
   }
-  // Whatever stopped it, the ring continues from there and finds out what it means.
-  if (error != 0 || Progress(request).left() != 0) return false;
+  if (Progress(request).left() != 0) return false;
   at_once_bytes_ += request.byte_count;
   done(request, IoStatus::kOk);
   return true;
