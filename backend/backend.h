@@ -42,7 +42,8 @@ struct BackendOptions {
   std::vector<std::filesystem::path> allowed_roots;
   // Ring and data pages of all devices together that may be mapped (B39).
   uint32_t max_mapped_pages = 1U << 18;
-  // How long a closing device waits for its image before the report says it hangs (B37).
+  // How long a closing device waits for its image: then it says Closed nevertheless, and its report
+  // that the image hangs (B37).
   std::chrono::seconds drain_timeout{10};
 };
 

@@ -15,6 +15,7 @@ struct Device::Snapshot {
   bool belongs = false;  // the two directories point at each other
   bool online = false;
   bool ready = false;  // the toolstack's script, if there is one, has finished
+  bool discard_enabled = true;
   XenbusState own = XenbusState::kUnknown;
   XenbusState frontend = XenbusState::kUnknown;
   std::string target;
@@ -29,6 +30,14 @@ Device::Device(DevicePath path, const DeviceContext& context)
 
 Device::~Device() = default;
 
+template <class... Args>
+void Device::log(spdlog::level::level_enum level, fmt::format_string<Args...> format,
+                 Args&&... args) {
+  const auto not_shown = log_limit_->admit(LogLimit::Clock::now());
+  if (!not_shown) return;
+  spdlog::log(level, "{}: {}", name_, fmt::format(format, std::forward<Args>(args)...));
+}
+
 Result<Device::Snapshot> Device::read(Store& store) const {
   Snapshot now;
   const std::string backend = path_.backend_directory();
@@ -42,6 +51,7 @@ Result<Device::Snapshot> Device::read(Store& store) const {
     now.online = TRY(read_optional(view, backend + "/online")) == "1";
     now.target = TRY(read_optional(view, backend + "/params")).value_or("");
     now.mode = TRY(read_optional(view, backend + "/mode")).value_or("r");
+    now.discard_enabled = TRY(read_optional(view, backend + "/discard-enable")) != "0";
     now.ready = !TRY(read_optional(view, backend + "/script")) ||
                 TRY(read_optional(view, backend + "/hotplug-status")) == "connected";
     if (domain_dead_) return {};
@@ -53,33 +63,59 @@ Result<Device::Snapshot> Device::read(Store& store) const {
 }
 
 Result<> Device::step(Store& store) {
-  const Snapshot now = TRY(read(store));
-  own_ = now.own;
+  Snapshot now = TRY(read(store));
   reap_workers();
+  if (domain_dead_) {
+    stop_workers("its domain died");
+    TRY_VOID(remove_directory(store));
+    domain_dead_ = false;
+    now = {};
+  }
+  own_ = now.own;
   const bool replaced = seen_ && now.exists && now.own == XenbusState::kInitialising;
-  if (!now.exists || replaced || domain_dead_) {
-    stop_workers(replaced ? "attached anew" : domain_dead_ ? "its domain died" : "detached");
+  if (!now.exists || replaced) {
+    stop_workers(replaced ? "attached anew" : "detached");
     if (!workers_.empty()) return {};
     disk_.reset();
     seen_ = false;
     error_.clear();
-    if (now.exists && domain_dead_) {
-      // Nobody else removes what a toolstack of our own kind made for a domain that has died.
-      static_cast<void>(store.now().remove(path_.backend_directory()));
-      finished_ = true;
-      return {};
-    }
     finished_ = !now.exists;
     if (finished_) return {};
   }
   return reconcile(store, now);
 }
 
+// Nobody else removes what a toolstack of our own kind made for a domain that has died. It is done
+// at once, before anything else is waited for: a directory that is found there later was made for
+// another domain of that number (B33).
+Result<> Device::remove_directory(Store& store) const {
+  const std::string directory = path_.backend_directory();
+  const std::string parent = directory.substr(0, directory.rfind('/'));
+  return store.transact([&](StoreView& view) -> Result<> {
+    auto removed = view.remove(directory);
+    if (!removed) return removed.error().code == Errc::kNotFound ? Result<>() : removed;
+    const auto others = view.list(parent);
+    return others && others->empty() ? view.remove(parent) : Result<>();
+  });
+}
+
 Result<> Device::reconcile(Store& store, const Snapshot& now) {
   if (!seen_) return first_sight(store, now);
-  if (draining_ && !workers_.empty()) return {};  // until they have ended
+  if (draining_ && !workers_.empty()) return wait_for_workers(store);
   if (!workers_.empty()) TRY_VOID(watch_workers(store));
   return follow_frontend(store, now);
+}
+
+// An image that hangs holds up neither the toolstack nor the frontend: for them the device closes
+// in time. Nobody connects again before the image has answered, though: a write that is still under
+// way could land on a later one (B37).
+Result<> Device::wait_for_workers(Store& store) {
+  return hangs() ? enter(store, XenbusState::kClosed) : Result<>();
+}
+
+bool Device::hangs() const {
+  return draining_ &&
+         std::chrono::steady_clock::now() - draining_since_ >= context_.options->drain_timeout;
 }
 
 // What a new directory asks for, or one that another backend process has left.
@@ -130,6 +166,7 @@ Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
 Result<> Device::open_image(Store& store, const Snapshot& now) {
   target_ = now.target;
   mode_ = now.mode;
+  discard_enabled_ = now.discard_enabled;
   auto allowed = check_image_policy(target_, context_.options->allowed_roots);
   if (!allowed) return give_up(store, allowed.error().what);
   OpenOptions options;
@@ -190,6 +227,7 @@ Result<> Device::start_workers(const FrontendNodes& frontend) {
     config.limits = limits;
     config.persistent = persistent_;
     config.polling = context_.options->polling;
+    config.log_limit = log_limit_;
     config.name = name_ + (frontend.queues.size() == 1 ? "" : " queue " + std::to_string(i));
     workers_.push_back(
         std::make_unique<RingWorker>(std::move(config), std::move(share), context_.changed_fd));
@@ -211,36 +249,40 @@ Result<> Device::watch_workers(Store& store) {
 
 Result<> Device::tell_disk(Store& store) {
   const std::string directory = path_.backend_directory();
+  const DiskNodes nodes = disk_nodes();
   TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
-    TRY_VOID(write_disk(view, directory, disk_nodes()));
+    TRY_VOID(write_disk(view, directory, nodes));
     static_cast<void>(view.remove(directory + "/error"));
     return write_state(view, directory, XenbusState::kConnected);
   }));
   own_ = XenbusState::kConnected;
   connected_ = true;
+  told_capacity_ = nodes.capacity;
   error_.clear();
-  spdlog::info("{}: connected, {} queue(s) of {} page(s), {}, {} grants", name_, workers_.size(),
-               ring_pages_, blkif::to_string(abi_), persistent_ ? "persistent" : "copied");
+  log(spdlog::level::info, "connected, {} queue(s) of {} page(s), {}, {} grants", workers_.size(),
+      ring_pages_, blkif::to_string(abi_), persistent_ ? "persistent" : "copied");
   return {};
 }
 
 // An image that has grown or shrunk: the frontend reads `sectors` again when it sees the state
 // written once more (Linux's way).
 Result<> Device::check_capacity(Store& store) {
-  const Sectors before = disk_->geometry().capacity;
-  const Sectors after = TRY(disk_->refresh_capacity());
-  if (after == before) return {};
-  spdlog::info("{}: resized from {} to {} sectors", name_, before.count, after.count);
+  if (own_ != XenbusState::kConnected) return {};  // the toolstack has asked for the end
+  const Sectors now = TRY(disk_->refresh_capacity());
+  if (now == told_capacity_) return {};
   const std::string directory = path_.backend_directory();
-  return store.transact([&](StoreView& view) -> Result<> {
-    TRY_VOID(view.write(directory + "/sectors", std::to_string(after.count)));
+  TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
+    TRY_VOID(view.write(directory + "/sectors", std::to_string(now.count)));
     return write_state(view, directory, XenbusState::kConnected);
-  });
+  }));
+  log(spdlog::level::info, "resized from {} to {} sectors", told_capacity_.count, now.count);
+  told_capacity_ = now;
+  return {};
 }
 
 Result<> Device::give_up(Store& store, const std::string& why) {
   error_ = why;
-  spdlog::error("{}: {}", name_, why);
+  log(spdlog::level::err, "{}", why);
   stop_workers("it failed");
   static_cast<void>(store.now().write(path_.backend_directory() + "/error", why));
   return enter(store, XenbusState::kClosing);
@@ -256,7 +298,7 @@ Result<> Device::enter(Store& store, XenbusState state) {
 
 void Device::stop_workers(const char* why) {
   if (!workers_.empty() && !draining_) {
-    spdlog::info("{}: disconnecting: {}", name_, why);
+    log(spdlog::level::info, "disconnecting: {}", why);
     stop();
   }
   reap_workers();
@@ -300,7 +342,8 @@ DiskNodes Device::disk_nodes() const {
   nodes.read_only = geometry.read_only;
   nodes.flush = true;
   nodes.barrier = workers_.size() == 1;
-  nodes.discard = geometry.discard_granularity_bytes != 0 && !geometry.read_only;
+  nodes.discard =
+      discard_enabled_ && geometry.discard_granularity_bytes != 0 && !geometry.read_only;
   nodes.discard_granularity_bytes = geometry.discard_granularity_bytes;
   return nodes;
 }
@@ -311,7 +354,7 @@ blkif::DiskLimits Device::disk_limits() const {
   limits.capacity = geometry.capacity;
   limits.block_bytes = geometry.logical_block_bytes;
   limits.read_only = geometry.read_only;
-  limits.discard_offered = geometry.discard_granularity_bytes != 0;
+  limits.discard_offered = discard_enabled_ && geometry.discard_granularity_bytes != 0;
   limits.indirect_segments_offered =
       static_cast<uint16_t>(context_.options->offer.max_indirect_segments);
   return limits;
@@ -334,9 +377,7 @@ DeviceReport Device::report() const {
     report.capacity = geometry.capacity;
     report.block_bytes = geometry.logical_block_bytes;
   }
-  if (draining_ &&
-      std::chrono::steady_clock::now() - draining_since_ > context_.options->drain_timeout)
-    report.error = "disconnecting, but the image does not answer";
+  if (hangs()) report.error = "disconnecting, but the image does not answer";
   if (!connected_) return report;
   report.queues = static_cast<uint32_t>(workers_.size());
   report.ring_pages = ring_pages_;

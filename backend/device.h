@@ -5,12 +5,15 @@
 // skipped, repeated and merged, so that no order of events can confuse it (B30).
 #pragma once
 
+#include <spdlog/spdlog.h>
+
 #include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/log_limit.h"
 #include "backend/page_budget.h"
 #include "backend/report.h"
 #include "backend/ring_worker.h"
@@ -59,12 +62,18 @@ class Device {
   Result<> connect(Store& store, const Snapshot& now);
   Result<> start_workers(const FrontendNodes& frontend);
   Result<> watch_workers(Store& store);
+  Result<> wait_for_workers(Store& store);
   Result<> tell_disk(Store& store);
   Result<> check_capacity(Store& store);
   Result<> give_up(Store& store, const std::string& why);
   Result<> enter(Store& store, XenbusState state);
+  Result<> remove_directory(Store& store) const;
+  [[nodiscard]] bool hangs() const;
   void stop_workers(const char* why);
   void reap_workers();
+  // For lines that a guest can cause.
+  template <class... Args>
+  void log(spdlog::level::level_enum level, fmt::format_string<Args...> format, Args&&... args);
   [[nodiscard]] DiskNodes disk_nodes() const;
   [[nodiscard]] blkif::DiskLimits disk_limits() const;
 
@@ -74,6 +83,7 @@ class Device {
 
   std::string target_;  // as opened
   std::string mode_;
+  bool discard_enabled_ = true;
   std::shared_ptr<BlockDevice> disk_;
   bool seen_ = false;  // first_sight() is over
   bool domain_dead_ = false;
@@ -88,7 +98,9 @@ class Device {
   uint32_t ring_pages_ = 0;
   blkif::Abi abi_{};
   bool persistent_ = false;
-  CounterValues past_;  // of rings that have ended
+  Sectors told_capacity_;  // as the frontend knows it
+  CounterValues past_;     // of rings that have ended
+  std::shared_ptr<LogLimit> log_limit_ = std::make_shared<LogLimit>();
 };
 
 }  // namespace splitring::backend

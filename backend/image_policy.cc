@@ -18,7 +18,8 @@ Result<> check_image_policy(std::string_view uri, const std::vector<std::filesys
   if (roots.empty()) return {};
   const size_t colon = uri.find(':');
   const std::string_view scheme = uri.substr(0, colon);
-  if (colon == uri.npos || scheme == "mem" || scheme == "vbd") return {};
+  if (colon == uri.npos) return fail(Errc::kInvalid, "a disk is SCHEME:TARGET");
+  if (scheme == "mem" || scheme == "vbd") return {};
   const std::string_view rest = uri.substr(colon + 1);
   const std::string file(rest.substr(0, rest.find('?')));
   std::error_code error;

@@ -138,7 +138,7 @@ class RingPump final : public Pump {
       return false;
     }
     const uint32_t count = std::min(ring_.available(), kBatch);
-    if (woken_) note_wakeup(count != 0);
+    if (woken_) note_wakeup(count != 0 || served_since_wakeup_);
     if (count == 0) return false;
     parts_.limits.capacity = parts_.lane->geometry().capacity;
     for (uint32_t i = 0; i < count && !alone_; i++) {
@@ -146,7 +146,7 @@ class RingPump final : public Pump {
       ring_.take(slot);
       begin(slot);
     }
-    parts_.counters->in_flight.store(ring_.unanswered(), std::memory_order_relaxed);
+    served_since_wakeup_ = true;
     return true;
   }
 
@@ -250,6 +250,7 @@ class RingPump final : public Pump {
   }
 
   void publish() {
+    parts_.counters->in_flight.store(ring_.unanswered(), std::memory_order_relaxed);
     if (broken_ || !ring_.publish()) return;
     parts_.counters->notifications.add();
     // A peer that has gone needs no doorbell.
@@ -268,13 +269,15 @@ class RingPump final : public Pump {
   void sleep() {
     if (!alone_ && ring_.rearm() != RingState::kEmpty) return;
     if (!parts_.lane->prepare_to_wait()) return;
-    const bool listening = back_off_ms_ == 0;
+    const bool backing_off = back_off_ms_ != 0;
+    // Alone, we take nothing: a doorbell would only wake us to no purpose.
+    const bool listening = !backing_off && !alone_;
     std::array<pollfd, 3> fds = {
         {{parts_.stop_fd, POLLIN, 0},
          {parts_.lane->in_flight() != 0 ? parts_.lane->fd() : -1, POLLIN, 0},
          {listening ? parts_.channel->fd() : -1, POLLIN, 0}}};
-    const int ready = ::poll(fds.data(), fds.size(), listening ? -1 : back_off_ms_);
-    if (!listening && ready == 0) back_off_ms_ = 0;
+    const int ready = ::poll(fds.data(), fds.size(), backing_off ? back_off_ms_ : -1);
+    if (backing_off && ready == 0) back_off_ms_ = 0;
     if ((fds[2].revents & POLLIN) != 0) {
       static_cast<void>(parts_.channel->acknowledge());
       parts_.counters->wakeups.add();
@@ -282,8 +285,11 @@ class RingPump final : public Pump {
     }
   }
 
+  // Useful: there is a request, or there was one since the wake-up before, found by spinning or
+  // when the disk woke us, whose doorbell came late.
   void note_wakeup(bool useful) {
     woken_ = false;
+    served_since_wakeup_ = false;
     if (useful) {
       spurious_in_a_row_ = 0;
       return;
@@ -299,25 +305,25 @@ class RingPump final : public Pump {
   void ring_broke() {
     broken_ = true;
     parts_.counters->broken_rings.add();
-    spdlog::error("{}: the frontend's request producer is impossible; the ring is stopped",
-                  parts_.name);
   }
 
   void finish_in_flight() {
-    if (held_ != nullptr) submit_step(*std::exchange(held_, nullptr));
     now_ = Clock::now();
     parts_.lane->drain();
+    if (held_ != nullptr) {
+      submit_step(*std::exchange(held_, nullptr));
+      parts_.lane->drain();
+    }
     publish();
-    parts_.counters->in_flight.store(0, std::memory_order_relaxed);
   }
 
   template <class... Args>
   void complain(fmt::format_string<Args...> format, Args&&... args) {
-    if (!log_limit_.allow(now_)) return;
+    const auto not_shown = parts_.log_limit->admit(now_);
+    if (!not_shown) return;
     spdlog::warn("{}: {}{}", parts_.name, fmt::format(format, std::forward<Args>(args)...),
-                 log_limit_.suppressed() == 0
-                     ? std::string()
-                     : fmt::format(" ({} lines like this not shown)", log_limit_.suppressed()));
+                 *not_shown == 0 ? std::string()
+                                 : fmt::format(" ({} lines of this disk not shown)", *not_shown));
   }
 
   PumpParts parts_;
@@ -329,10 +335,10 @@ class RingPump final : public Pump {
   bool alone_ = false;          // a request that must be alone was taken: take no other
   bool broken_ = false;
   bool woken_ = false;  // by the frontend, and not yet looked why
+  bool served_since_wakeup_ = false;
   uint32_t spurious_in_a_row_ = 0;
   int back_off_ms_ = 0;
   Clock::time_point now_{};
-  LogLimit log_limit_;
 };
 
 }  // namespace

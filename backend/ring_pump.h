@@ -33,8 +33,9 @@ struct PumpParts {
   blkif::DiskLimits limits;  // capacity is looked up again as it changes
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   const std::atomic<bool>* stop = nullptr;
-  int stop_fd = -1;  // readable once *stop is set
-  std::string name;  // for log lines: "vbd 3/xvda queue 0"
+  int stop_fd = -1;               // readable once *stop is set
+  LogLimit* log_limit = nullptr;  // the device's
+  std::string name;               // for log lines: "vbd 3/xvda queue 0"
 };
 
 enum class PumpEnd : uint8_t {

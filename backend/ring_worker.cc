@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "backend/data_pages.h"
 #include "backend/ring_pump.h"
@@ -33,14 +34,16 @@ struct RingWorker::Shared {
   int changed_fd = -1;
   UniqueFd stop_fd;
   std::atomic<bool> stop{false};
-  std::atomic<bool> abandoned{false};
+  std::mutex mutex;  // of abandoned: once it is set, changed_fd may be closed
+  bool abandoned = false;
   std::atomic<Phase> phase{Phase::kStarting};
   std::string error;  // written before an ended phase is stored
   RingCounters counters;
 
   void enter(Phase next) {
     phase.store(next, std::memory_order_release);
-    if (!abandoned.load()) signal(changed_fd);
+    const std::lock_guard lock(mutex);
+    if (!abandoned) signal(changed_fd);
   }
 };
 
@@ -68,7 +71,10 @@ void RingWorker::request_stop() {
 }
 
 void RingWorker::abandon() {
-  shared_->abandoned.store(true);
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->abandoned = true;
+  }
   request_stop();
   thread_.detach();
 }
@@ -120,6 +126,7 @@ Result<> RingWorker::serve(Shared& shared) {
   parts.polling = config.polling;
   parts.stop = &shared.stop;
   parts.stop_fd = shared.stop_fd.get();
+  parts.log_limit = config.log_limit.get();
   parts.name = config.name;
   const auto pump = make_pump(config.abi, parts);
   shared.enter(Phase::kServing);

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/log_limit.h"
 #include "backend/page_budget.h"
 #include "backend/ring_counters.h"
 #include "base/spin_wait.h"
@@ -32,7 +33,8 @@ struct RingConfig {
   blkif::DiskLimits limits;
   bool persistent = false;
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
-  std::string name;  // for log lines and the thread's name
+  std::shared_ptr<LogLimit> log_limit;  // shared by a device's workers
+  std::string name;                     // for log lines and the thread's name
 };
 
 class RingWorker {
