@@ -11,6 +11,7 @@
 #include <bit>
 #include <map>
 #include <mutex>
+#include <random>
 #include <set>
 
 #include "backend/device.h"
@@ -25,6 +26,7 @@ constexpr char kReleaseToken[] = "release";
 constexpr size_t kMaxDevices = 4096;
 constexpr int kMaxEventsPerCall = 256;
 constexpr time_t kCapacityCheckSeconds = 1;
+constexpr long kBusyRetryNanoseconds = 5'000'000;
 
 using DeviceKey = std::pair<uint16_t, uint32_t>;  // frontend domain, device number
 
@@ -69,14 +71,15 @@ class StoreBackend final : public Backend {
   }
 
   Result<> initialise() {
+    std::random_device random;
+    options_.offer.instance = std::to_string(uint64_t{random()} << 32 | random());
     store_ = TRY(host_.open_store());
     root_ = "/local/domain/" + std::to_string(raw(host_.domain())) + "/backend/" + options_.kind;
     changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     if (!changed_ || !timer_ || !epoll_) return fail_errno("setting up the backend", errno);
-    const itimerspec period{{kCapacityCheckSeconds, 0}, {kCapacityCheckSeconds, 0}};
-    ::timerfd_settime(timer_.get(), 0, &period, nullptr);
+    set_timer({kCapacityCheckSeconds, 0});
     for (const int watched : {store_->fd(), changed_.get(), timer_.get()}) {
       epoll_event event{};
       event.events = EPOLLIN;
@@ -104,6 +107,9 @@ class StoreBackend final : public Backend {
       note(*event, dirty);
     }
     for (const DeviceKey& key : dirty) step(key);
+    const bool any_busy = std::any_of(devices_.begin(), devices_.end(),
+                                      [](auto& d) { return d.second->image_busy(); });
+    if (any_busy) set_timer({0, kBusyRetryNanoseconds});
   }
 
   [[nodiscard]] std::vector<DeviceReport> report() const override {
@@ -118,6 +124,12 @@ class StoreBackend final : public Backend {
   static bool acknowledge(const UniqueFd& counter) {
     uint64_t count = 0;
     return ::read(counter.get(), &count, sizeof count) == sizeof count;
+  }
+
+  // When process() is to look at all devices next; then once a second again.
+  void set_timer(timespec first) const {
+    const itimerspec period{{kCapacityCheckSeconds, 0}, first};
+    ::timerfd_settime(timer_.get(), 0, &period, nullptr);
   }
 
   void all_devices(std::set<DeviceKey>& dirty) const {
@@ -198,7 +210,7 @@ class StoreBackend final : public Backend {
 
   Host& host_;
   const DiskSchemes& schemes_;
-  const BackendOptions options_;
+  BackendOptions options_;
   PageBudget budget_;
   UniqueFd changed_;
   UniqueFd timer_;

@@ -8,6 +8,14 @@
 
 namespace splitring::backend {
 
+namespace {
+
+// The kernel lets go of the files of a process that was killed with I/O in flight only after the
+// process has gone, and with them of the lock of the image.
+constexpr std::chrono::seconds kBusyPatience{2};
+
+}  // namespace
+
 // Nodes of the backend's directory belong to the toolstack, those of the frontend's to the guest.
 // Only the former say where the latter is (B31).
 struct Device::Snapshot {
@@ -120,10 +128,12 @@ bool Device::hangs() const {
 
 // What a new directory asks for, or one that another backend process has left.
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
-  seen_ = true;
-  TRY_VOID(open_image(store, now));
-  if (!disk_) return {};
+  // First, so that a frontend knows that another process speaks (BackendOffer::instance).
   TRY_VOID(write_offer(store.now(), path_.backend_directory(), context_.options->offer));
+  TRY_VOID(open_image(store, now));
+  if (image_busy()) return {};
+  seen_ = true;
+  if (!disk_) return {};
   if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
   if (now.own == XenbusState::kInitWait) return follow_frontend(store, now);
   spdlog::info("{}: taking over from a backend that has ended", name_);
@@ -172,6 +182,12 @@ Result<> Device::open_image(Store& store, const Snapshot& now) {
   OpenOptions options;
   options.read_only = mode_ != "w";
   auto disk = context_.schemes->open(target_, options);
+  if (!disk && disk.error().code == Errc::kBusy) {
+    const auto now_time = std::chrono::steady_clock::now();
+    if (!busy_since_) busy_since_ = now_time;
+    if (now_time - *busy_since_ < kBusyPatience) return {};
+  }
+  busy_since_.reset();
   if (!disk) return give_up(store, disk.error().what);
   disk_ = std::move(*disk);
   error_.clear();

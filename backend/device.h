@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ class Device {
   // Asks all rings to end; they have when idle() says so.
   void stop();
   [[nodiscard]] bool idle() const;
+  // Its image was in use a moment ago: step it again soon.
+  [[nodiscard]] bool image_busy() const { return busy_since_.has_value(); }
   // True once its directory has gone and nothing of it runs: forget it.
   [[nodiscard]] bool finished() const { return finished_; }
   // Leaves threads that do not end to themselves.
@@ -85,6 +88,7 @@ class Device {
   std::string mode_;
   bool discard_enabled_ = true;
   std::shared_ptr<BlockDevice> disk_;
+  std::optional<std::chrono::steady_clock::time_point> busy_since_;
   bool seen_ = false;  // first_sight() is over
   bool domain_dead_ = false;
   bool finished_ = false;

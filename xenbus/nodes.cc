@@ -10,6 +10,7 @@ namespace splitring {
 namespace {
 
 constexpr size_t kMaxProtocolBytes = 32;
+constexpr size_t kMaxInstanceBytes = 64;
 constexpr uint32_t kInfoReadOnly = 4;                      // VDISK_READONLY
 constexpr uint64_t kMaxSectors = uint64_t{1} << (63 - 9);  // as many as have a byte offset
 constexpr uint32_t kMaxPhysicalBlockBytes = 1U << 24;
@@ -128,6 +129,8 @@ Result<> write_offer(StoreView& store, const std::string& directory, const Backe
   TRY_VOID(write_number(store, directory + "/max-ring-page-order", offer.max_ring_page_order));
   TRY_VOID(write_number(store, directory + "/max-ring-pages", 1U << offer.max_ring_page_order));
   TRY_VOID(write_number(store, directory + "/feature-persistent", offer.persistent_grants ? 1 : 0));
+  if (!offer.instance.empty())
+    TRY_VOID(store.write(directory + "/splitring-instance", offer.instance));
   if (offer.max_indirect_segments == 0)
     return remove_if_there(store, directory + "/feature-max-indirect-segments");
   return write_number(store, directory + "/feature-max-indirect-segments",
@@ -150,6 +153,8 @@ Result<BackendOffer> read_offer(StoreView& store, const std::string& directory) 
       TRY(read_number(store, directory + "/feature-max-indirect-segments", UINT32_MAX)).value_or(0);
   offer.max_indirect_segments = static_cast<uint32_t>(std::min(segments, kMaxIndirectSegments));
   offer.persistent_grants = TRY(read_flag(store, directory + "/feature-persistent"));
+  offer.instance = TRY(read_optional(store, directory + "/splitring-instance")).value_or("");
+  if (offer.instance.size() > kMaxInstanceBytes) offer.instance.clear();
   return offer;
 }
 

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Either end of a disk is killed at random moments with verified I/O running, again and again: the
+survivor goes on or says why, no byte is lost or stale, and in the end nothing is left behind.
+
+Environment: SPLITRING_BUILD; KILLS (500) of each end; SEED (random, printed).
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BUILD = Path(os.environ["SPLITRING_BUILD"])
+KILLS = int(os.environ.get("KILLS", "500"))
+SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(1 << 32))))
+XVDA = "51712"
+
+random.seed(SEED)
+
+
+def check(condition, claim):
+    if not condition:
+        sys.exit(f"kill_test: not true (SEED={SEED}): {claim}")
+
+
+class Process:
+    """A child whose output is read line by line."""
+
+    def __init__(self, *command):
+        self.child = subprocess.Popen([str(part) for part in command], text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def wait_for(self, start):
+        for line in self.child.stdout:
+            check("WRONG" not in line, line.strip())
+            if line.startswith(start):
+                return line
+        check(False, f"{self.child.args[0]} ended (exit code {self.child.wait()}) before \"{start}\"")
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+
+    def terminate(self):
+        self.child.send_signal(signal.SIGTERM)
+        rest = self.child.stdout.read()
+        check(self.child.wait() == 0, f"{self.child.args[0]} ends well: {rest[-300:]}")
+        return rest
+
+
+class Stage:
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.host_directory = self.directory / "host"
+        self.image = self.directory / "disk.raw"
+        self.image.write_bytes(bytes(16 << 20))
+        self.host = Process(BUILD / "splitring", "host", "--dir", self.host_directory, "--domain",
+                            "1")
+        self.host.wait_for("host: ready")
+        self.daemon = self.start_daemon()
+        self.tool("attach", "--domain", "1", "--vdev", "xvda", "--target", f"raw:{self.image}",
+                  "--mode", "w")
+
+    def tool(self, *arguments):
+        result = subprocess.run([BUILD / "splitring", *arguments, "--host", self.host_directory],
+                                text=True, capture_output=True)
+        check(result.returncode == 0, f"splitring {' '.join(arguments)}: {result.stderr}")
+        return result.stdout
+
+    def start_daemon(self):
+        daemon = Process(BUILD / "splitringd", "--host", self.host_directory)
+        daemon.wait_for("splitringd: ready")
+        return daemon
+
+    def start_load(self):
+        return Process(BUILD / "tests/verified_load", self.host_directory, "1", XVDA,
+                       str(random.randrange(1 << 32)))
+
+    def left_over(self):
+        """What the host holds for its domains, and how many descriptors and store nodes it has."""
+        domains = json.loads(self.tool("domain", "list", "--json"))
+        store = subprocess.run(
+            ["xenstore-ls", "-f", "/local/domain"], text=True, capture_output=True,
+            env=dict(os.environ, XENSTORED_PATH=str(self.host_directory / "0/xenstored")))
+        check(store.returncode == 0, f"xenstore-ls: {store.stderr}")
+        # Values may differ (states, grants), names may not.
+        names = sorted(line.split(" = ")[0] for line in store.stdout.splitlines())
+        return {"domains": domains, "names": names,
+                "descriptors": len(os.listdir(f"/proc/{self.host.child.pid}/fd"))}
+
+
+def clean_round(stage):
+    """One frontend that comes and goes in peace; what is there after it is the measure."""
+    load = stage.start_load()
+    load.wait_for("progress")
+    check("verified" in load.terminate(), "a load verifies what it wrote")
+    return stage.left_over()
+
+
+def kill_backend(stage):
+    load = stage.start_load()
+    for number in range(KILLS):
+        # A moment between none and a few hundred requests after the last reconnection.
+        for _ in range(random.randrange(4)):
+            load.wait_for("progress")
+        stage.daemon.kill()
+        stage.daemon = stage.start_daemon()
+        load.wait_for("progress")
+        if (number + 1) % 100 == 0:
+            print(f"backend killed {number + 1} times", flush=True)
+    check("verified" in load.terminate(), "what was written is there after every kill")
+
+
+def kill_frontend(stage):
+    for number in range(KILLS):
+        load = stage.start_load()
+        # Sometimes within the handshake.
+        for _ in range(random.randrange(4)):
+            load.wait_for("progress")
+        load.kill()
+        if (number + 1) % 100 == 0:
+            print(f"frontend killed {number + 1} times", flush=True)
+
+
+def main():
+    print(f"SEED={SEED} KILLS={KILLS}", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        stage = Stage(directory)
+        before = clean_round(stage)
+        daemon_descriptors = len(os.listdir(f"/proc/{stage.daemon.child.pid}/fd"))
+        kill_frontend(stage)
+        after_frontends = clean_round(stage)
+        check(after_frontends == before, f"killed frontends leave nothing: {before} {after_frontends}")
+        check(len(os.listdir(f"/proc/{stage.daemon.child.pid}/fd")) == daemon_descriptors,
+              "the backend holds no descriptor of a killed frontend")
+        kill_backend(stage)
+        after_backends = clean_round(stage)
+        check(after_backends == before, f"killed backends leave nothing: {before} {after_backends}")
+        stage.tool("detach", "--domain", "1", "--vdev", "xvda")
+        stage.daemon.terminate()
+        stage.host.terminate()
+        check(not any(stage.host_directory.glob("*/xenstored")), "the host removes its sockets")
+
+
+main()
