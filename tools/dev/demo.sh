@@ -80,7 +80,12 @@ stop() {
   unset "pids[$1]"
   kill -TERM "$pid" 2>/dev/null || true
   # A process that hangs must not keep the others.
-  (sleep 10 && kill -KILL "$pid") 2>/dev/null &
+  (
+    trap 'kill "$sleeper"; exit' TERM
+    sleep 10 &
+    sleeper=$!
+    wait "$sleeper" && kill -KILL "$pid"
+  ) 2>/dev/null &
   watchdog=$!
   wait "$pid" 2>/dev/null || true
   kill "$watchdog" 2>/dev/null || true
