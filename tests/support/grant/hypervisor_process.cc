@@ -80,11 +80,6 @@ void Signal::wait() const {
   }
 }
 
-bool Signal::poll() const {
-  pollfd entry{ends_[0], POLLIN, 0};
-  return ::poll(&entry, 1, 0) == 1;
-}
-
 namespace {
 
 [[noreturn]] void serve(const std::filesystem::path& directory, unsigned guests,

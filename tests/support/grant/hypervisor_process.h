@@ -56,8 +56,6 @@ class Signal {
   Signal& operator=(const Signal&) = delete;
   void raise() const;
   void wait() const;
-  // True if raised already.
-  [[nodiscard]] bool poll() const;
 
  private:
   int ends_[2];
