@@ -76,8 +76,9 @@ TEST(EmulatedMachine, RefusesADirectoryWhereAHostRuns) {
 }
 
 TEST(EmulatedMachine, TakesOverWhatADeadHostLeft) {
-  const testing::EmulatedMachineThread scratch(0);
-  const auto directory = scratch.directory() / "host";
+  std::string scratch = (std::filesystem::temp_directory_path() / "splitring-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(scratch.data()), nullptr);
+  const auto directory = std::filesystem::path(scratch) / "host";
   const pid_t child = ::fork();
   if (child == 0) {
     auto machine = EmulatedMachine::create(directory);
@@ -96,6 +97,7 @@ TEST(EmulatedMachine, TakesOverWhatADeadHostLeft) {
   }
   EXPECT_FALSE(std::filesystem::exists(emulated_domain_directory(directory, kBackend)));
   EXPECT_TRUE(std::filesystem::exists(directory / "notes.txt"));
+  std::filesystem::remove_all(scratch);
 }
 
 TEST(EmulatedMachine, Domain0MakesAndDestroysDomains) {
@@ -205,8 +207,7 @@ TEST(OpenHost, RefusesADomainThatIsNoNumber) {
 }
 
 TEST(OpenHost, SaysWhatToStartWhenNobodyAnswers) {
-  const EmulatedMachineThread scratch(0);
-  const auto directory = scratch.directory() / "nothing here";
+  const std::filesystem::path directory = "/nowhere/splitring";
   const auto host = open_host({.emulated = directory, .domain = DomId{3}});
   ASSERT_FALSE(host);
   EXPECT_EQ(host.error().code, Errc::kNotFound);
