@@ -28,6 +28,13 @@ class Host(ProgramTest):
                 left = [path for path in self.host_directory.rglob("*") if path.is_socket()]
                 self.assertEqual(left, [])
 
+    def test_lets_a_script_ignore_ctrl_c_in_the_background(self):
+        host = self.start("sh", "-c", 'trap "" INT; exec "$0" "$@"', SPLITRING, "host", "--dir",
+                          self.host_directory, ready="host: ready")
+        host.process.send_signal(signal.SIGINT)
+        self.succeeds("domain", "list")
+        self.assertEqual(host.stop(), (0, ""))
+
     def test_has_domain_0_and_the_domains_it_was_given(self):
         self.start_host(3, 7)
         domains = self.succeeds_json("domain", "list")

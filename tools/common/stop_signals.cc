@@ -7,12 +7,21 @@
 #include <csignal>
 
 namespace splitring::tools {
+namespace {
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+}  // namespace
 
 Result<StopSignals> StopSignals::install() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
+  // A blocked signal is queued even if it is ignored (Linux, kernel/signal.c, sig_ignored()).
+  if (!is_ignored(SIGINT)) sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   if (const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0)
     return fail_errno("blocking signals", error);

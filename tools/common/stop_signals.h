@@ -7,6 +7,7 @@
 namespace splitring::tools {
 
 // Call install() before any thread is started: threads inherit that the signals are blocked.
+// A SIGINT that whoever started us has ignored (a script's background process, say) stays ignored.
 // Also ignores SIGPIPE: a peer that hangs up is an error of one write, not the end of the program.
 class StopSignals {
  public:

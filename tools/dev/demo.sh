@@ -74,22 +74,17 @@ start() {
   fail "$name did not start"
 }
 
+# Its output ends when it does; one that hangs must not keep the others.
 stop() {
-  local pid=${pids[$1]:-} watchdog
+  local pid=${pids[$1]:-} status=0
   [ -n "$pid" ] || return 0
   unset "pids[$1]"
   kill -TERM "$pid" 2>/dev/null || true
-  # A process that hangs must not keep the others.
-  (
-    trap 'kill "$sleeper"; exit' TERM
-    sleep 10 &
-    sleeper=$!
-    wait "$sleeper" && kill -KILL "$pid"
-  ) 2>/dev/null &
-  watchdog=$!
+  while [ "$status" = 0 ]; do
+    read -r -t 10 -u "${outputs[$1]}" || status=$?
+  done
+  [ "$status" -le 128 ] || kill -KILL "$pid"  # the time was over
   wait "$pid" 2>/dev/null || true
-  kill "$watchdog" 2>/dev/null || true
-  wait "$watchdog" 2>/dev/null || true
 }
 
 cleanup() {

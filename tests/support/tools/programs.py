@@ -25,7 +25,9 @@ class Process:
     def __init__(self, command, ready, environment=None):
         self.process = subprocess.Popen(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})})
+            env={**os.environ, **(environment or {})},
+            # Whoever runs the tests in the background has had it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.output = self._read_until(ready.encode())
 
     def _read_until(self, ready):
