@@ -255,13 +255,13 @@ void Control::regain_store() {
   const auto deadline = give_up_time();
   milliseconds pause = kFirstNap;
   while (!stopping()) {
+    nap(pause);
+    pause = std::min(pause * 2, kLongestNap);
     const auto reopened = handshake_.reopen(host_);
     if (reopened) return;
     set_last_error("the store has gone: " + reopened.error().what);
     if (deadline && Handshake::Clock::now() >= *deadline && phase_ != LinkPhase::kGone)
       set_phase(LinkPhase::kGone);
-    nap(pause);
-    pause = std::min(pause * 2, kLongestNap);
   }
 }
 

@@ -90,8 +90,12 @@ Result<> Handshake::wait(Deadline deadline) {
   return {};
 }
 
+// Of what is no longer there a guest is told that it may not look: the nearest node that is left
+// decides, and that is the backend domain's.
 Result<XenbusState> Handshake::backend_state() {
-  return read_state(store_->now(), backend_directory_);
+  auto state = read_state(store_->now(), backend_directory_);
+  if (!state && state.error().code == Errc::kPermission) return XenbusState::kUnknown;
+  return state;
 }
 
 Result<std::string> Handshake::backend_instance() {
@@ -99,7 +103,9 @@ Result<std::string> Handshake::backend_instance() {
 }
 
 Result<bool> Handshake::online() {
-  return TRY(read_optional(store_->now(), backend_directory_ + "/online")).value_or("0") == "1";
+  const auto online = read_optional(store_->now(), backend_directory_ + "/online");
+  if (!online && online.error().code == Errc::kPermission) return false;
+  return TRY(online).value_or("0") == "1";
 }
 
 Result<> Handshake::set_state(XenbusState state) {

@@ -31,7 +31,7 @@ struct BackendOffer {
   bool persistent_grants = true;         // feature-persistent
   // splitring-instance: which process is the backend. A node of our own that other frontends
   // ignore: whoever sees another name than before knows that the process it had will not answer.
-  std::string instance;  // at most 64 bytes; empty: not said
+  std::string instance{};  // at most 64 bytes; empty: not said
 };
 Result<> write_offer(StoreView& store, const std::string& backend_directory,
                      const BackendOffer& offer);

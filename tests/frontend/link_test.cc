@@ -425,7 +425,10 @@ TEST_F(Link, ADiskThatComesBackDifferentIsNotReconnected) {
   peer_->set_state(XenbusState::kClosed);
   peer_->wait_for_frontend(XenbusState::kInitialising);
   peer_->offer();
-  peer_->accept([&] { peer_->write("sector-size", "4096"); });
+  peer_->accept([&] {
+    peer_->write("sector-size", "4096");
+    peer_->write("physical-sector-size", "4096");
+  });
   eventually(
       [&] { return disk_->statistics().last_error.find("blocks of 4096") != std::string::npos; },
       "a refusal");
