@@ -175,7 +175,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive lint fuzz demo man clean
+.PHONY: all help packages test bench check-exhaustive lint fuzz demo man install clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -230,6 +230,16 @@ demo: all
 
 ## man: make the man pages
 man: $(foreach s,$(MAN_SOURCES),$(call man_page,$(s)))
+
+PREFIX ?= /usr/local
+## install: programs, man pages and completion to DESTDIR and PREFIX (/usr/local)
+install: all man
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(ROOT)/man/*.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(ROOT)/man/*.8
+	install -D -m 644 tools/splitring/completion.bash \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/splitring
+	ln -sf splitring $(DESTDIR)$(PREFIX)/share/bash-completion/completions/splitringd
 
 ## clean: remove everything that was built
 clean:
