@@ -175,7 +175,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive lint fuzz demo man install clean
+.PHONY: all help packages test bench check-exhaustive lint lint-quick fuzz demo man install clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -205,10 +205,13 @@ bench: packages-bench
 	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
 
 ## lint: clang-format, clang-tidy and who includes whom
-lint: packages-lint
+lint: lint-quick
+	$(Q)$(MAKE) $$(git ls-files '*.cc' | sed 's|\(.*\)\.cc$$|$(LINT)/\1.tidy|')
+
+## lint-quick: the same without clang-tidy (seconds)
+lint-quick: packages-lint
 	@git ls-files '*.h' '*.cc' | xargs clang-format-14 --dry-run -Werror
 	@tests/house/include_rule_test.py
-	$(Q)$(MAKE) $$(git ls-files '*.cc' | sed 's|\(.*\)\.cc$$|$(LINT)/\1.tidy|')
 
 ## fuzz: every fuzzer for SECONDS (20) each, from its kept seeds
 fuzz: packages-fuzz
