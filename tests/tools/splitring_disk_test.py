@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """splitring info, cp, bench and tar, on images and on disks behind a ring."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -178,6 +179,23 @@ class BehindARing(ProgramTest):
         disk, = self.succeeds_json("list", "-v")
         reads = disk["serving"]["counters"]["requests"]["read"]
         self.assertGreaterEqual(reads, report["requests"])
+
+    def test_detach_takes_a_busy_disk(self):
+        self.attach("mem:8M")
+        bench = subprocess.Popen([SPLITRING, "bench", "vbd:xvda", "--secs", "600"],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 env={**os.environ, "SPLITRING_HOST": str(self.host_directory),
+                                      "SPLITRING_DOMAIN": "1"})
+        self.addCleanup(bench.wait)
+        self.addCleanup(bench.kill)
+        while True:  # until it is busy; the bench itself ends if it cannot be
+            self.assertIsNone(bench.poll())
+            disk, = self.succeeds_json("list", "-v")
+            if disk["serving"]["counters"]["requests"]["read"] > 0:
+                break
+        self.succeeds("detach", "--domain", 1, "--vdev", "xvda")
+        self.assertEqual(self.succeeds_json("list"), [])
+        self.assertNotIn("51712", " ".join(self.paths()))
 
     def test_tar_reads_through_the_ring(self):
         page = self.scratch / "page.html"
