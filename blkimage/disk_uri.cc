@@ -95,20 +95,38 @@ Result<DiskUri> parse_disk_uri(std::string_view text) {
   return uri;
 }
 
+const std::string* UriOptions::take(std::string_view name, std::string_view form) {
+  known_.append(known_.empty() ? "" : ", ").append(name).append("=").append(form);
+  const auto& options = uri_.options;
+  const auto found = std::ranges::find(options, name, &DiskUri::Option::name);
+  if (found == options.end()) return nullptr;
+  taken_[static_cast<size_t>(found - options.begin())] = true;
+  return &found->value;
+}
+
 Result<std::optional<size_t>> UriOptions::choose(std::string_view name,
                                                  std::initializer_list<std::string_view> choices) {
   std::string form;
   for (const std::string_view choice : choices) form.append(form.empty() ? "" : "|").append(choice);
-  known_.append(known_.empty() ? "" : ", ").append(name).append("=").append(form);
-  const auto& options = uri_.options;
-  const auto found = std::ranges::find(options, name, &DiskUri::Option::name);
-  if (found == options.end()) return std::optional<size_t>{};
-  taken_[static_cast<size_t>(found - options.begin())] = true;
-  const auto* const choice = std::ranges::find(choices, std::string_view(found->value));
+  const std::string* value = take(name, form);
+  if (value == nullptr) return std::optional<size_t>{};
+  const auto* const choice = std::ranges::find(choices, std::string_view(*value));
   if (choice == choices.end())
     return fail(Errc::kInvalid,
-                found->name + "=" + found->value + ": write " + found->name + "=" + form);
-  return std::optional(static_cast<size_t>(choice - choices.begin()));
+                std::string(name) + "=" + *value + ": write " + std::string(name) + "=" + form);
+  return static_cast<size_t>(choice - choices.begin());
+}
+
+Result<std::optional<uint64_t>> UriOptions::number(std::string_view name, uint64_t least,
+                                                   uint64_t most) {
+  const std::string form = std::to_string(least) + ".." + std::to_string(most);
+  const std::string* value = take(name, form);
+  if (value == nullptr) return std::optional<uint64_t>{};
+  const auto parsed = parse_decimal(*value, most);
+  if (!parsed || *parsed < least)
+    return fail(Errc::kInvalid,
+                std::string(name) + "=" + *value + ": write " + std::string(name) + "=" + form);
+  return parsed;
 }
 
 Result<bool> UriOptions::on_off(std::string_view name, bool otherwise) {

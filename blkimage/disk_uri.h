@@ -44,10 +44,15 @@ class UriOptions {
                                        std::initializer_list<std::string_view> choices);
   // For a choice of "on" and "off".
   Result<bool> on_off(std::string_view name, bool otherwise);
+  // A decimal from `least` to `most`; nothing if it was not given.
+  Result<std::optional<uint64_t>> number(std::string_view name, uint64_t least, uint64_t most);
   // kInvalid if an option is left.
   Result<> all_taken() const;
 
  private:
+  // Its value, marked as taken; null if it was not given. `form` is for messages.
+  const std::string* take(std::string_view name, std::string_view form);
+
   const DiskUri& uri_;
   std::vector<bool> taken_;
   std::string known_;  // "direct=on|off|auto, mode=r|w"

@@ -8,8 +8,9 @@ namespace {
 
 // Of one share: what a host grants in one go (wire::kMaxPagesPerShare, gntalloc's default limit).
 constexpr uint32_t kChunkPages = 1024;
-// A segment list goes with at least twelve data pages, or the request would not need it.
-constexpr uint32_t kDataPagesPerDescriptor = 16;
+// A segment list goes with at least twelve data pages, or the request would not need it; most go
+// with more, and a request that finds none left goes in direct pieces.
+constexpr uint32_t kDataPagesPerDescriptor = 32;
 
 }  // namespace
 

@@ -37,7 +37,12 @@ Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOpt
     options.lanes = static_cast<uint32_t>(*lanes + 1);
   if (const auto order = TRY(given.choose("order", {"0", "1", "2", "3", "4"})))
     options.max_ring_page_order = static_cast<uint32_t>(*order);
+  const auto pool = TRY(given.number("pool", 64, 65536));
   TRY_VOID(given.all_taken());
+  if (pool) {
+    options.pool_pages = static_cast<uint32_t>(*pool);
+    return options;
+  }
   const uint32_t ring_pages = options.lanes << options.max_ring_page_order;
   options.pool_pages = std::min(options.pool_pages, kGrantablePages - ring_pages);
   return options;

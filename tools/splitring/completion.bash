@@ -4,7 +4,7 @@
 # What may follow in each command, "." being the program itself; "=" marks options that take a value.
 declare -gA _splitring_options=(
   [.]='--host= --domain= --version --help'
-  [host]='--dir= --domain='
+  [host]='--dir= --domain= --grant-limit='
   [domain]=''
   [domain create]=''
   [domain destroy]=''

@@ -16,6 +16,7 @@ namespace {
 struct HostCommandOptions {
   std::filesystem::path directory;
   std::vector<DomId> domains;
+  EmulatedMachineLimits limits;
 };
 
 void print_ready(const EmulatedMachine& machine) {
@@ -44,7 +45,7 @@ Result<> run_host(const Session& session, const HostCommandOptions& options) {
   std::filesystem::path directory = options.directory;
   if (directory.empty())
     directory = emulated_directory(session.host).value_or(default_emulated_directory());
-  const auto machine = TRY(EmulatedMachine::create(directory));
+  const auto machine = TRY(EmulatedMachine::create(directory, options.limits));
   for (const DomId domain : options.domains)
     if (domain != DomId{0}) TRY_VOID(machine->create_domain(domain));
   print_ready(*machine);
@@ -66,6 +67,11 @@ void add_host_command(CLI::App& program, Session& session) {
       "A domain to begin with, beside domain 0; may be given several times")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->trigger_on_parse();
+  command
+      ->add_option("--grant-limit", options->limits.hypervisor.grants_per_domain,
+                   "Pages that a domain may grant at a time (default: 1024, as Linux's gntalloc)")
+      ->type_name("PAGES")
+      ->check(CLI::Range(64, 1 << 20));
   command->footer(
       "Runs until Ctrl-C or SIGTERM and removes its sockets. Prints \"host: ready in DIR\" once "
       "it\n"
