@@ -135,7 +135,7 @@ TYPED_TEST(BackRingTest, B6_WhatThePeerWritesToTheOtherIndicesChangesNothingOfOu
     typename TypeParam::Response response;
     ASSERT_EQ(this->front_.look(), RingState::kReady);
     this->front_.take(response);
-    ASSERT_EQ(response.id, id);
+    ASSERT_EQ(uint64_t{response.id}, id);
   }
 }
 
@@ -224,7 +224,7 @@ TYPED_TEST(BackRingTest, B42_AFastAnswerMayOverwriteTheSlotOfASlowRequest) {
   uint64_t in_slot_0 = 0;
   std::memcpy(&in_slot_0, this->pages_.slot(0, sizeof(slow)).data(), sizeof in_slot_0);
   EXPECT_EQ(in_slot_0, 101U);
-  EXPECT_EQ(slow.id, 100U);
+  EXPECT_EQ(uint64_t{slow.id}, 100U);
   EXPECT_EQ(slow.segment_count, 1U);
   this->back_.put(slow.id, slow.operation, blkif::Status::kOkay);
   (void)this->back_.publish();
@@ -232,9 +232,9 @@ TYPED_TEST(BackRingTest, B42_AFastAnswerMayOverwriteTheSlotOfASlowRequest) {
   typename TypeParam::Response response;
   ASSERT_EQ(this->front_.look(), RingState::kReady);
   this->front_.take(response);
-  EXPECT_EQ(response.id, 101U);
+  EXPECT_EQ(uint64_t{response.id}, 101U);
   this->front_.take(response);
-  EXPECT_EQ(response.id, 100U);
+  EXPECT_EQ(uint64_t{response.id}, 100U);
 }
 
 TYPED_TEST(BackRingTest, PublishNotifiesOnceForABatchAndNotAtAllForNothing) {
@@ -290,7 +290,7 @@ TYPED_TEST(BackRingTest, AReplacedBackendGoesOnWhereTheLastOneStopped) {
   ASSERT_EQ(successor.available(), 1U);
   typename TypeParam::Request request;
   successor.take(request);
-  EXPECT_EQ(request.id, 102U);
+  EXPECT_EQ(uint64_t{request.id}, 102U);
 }
 
 }  // namespace

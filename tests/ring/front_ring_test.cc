@@ -178,14 +178,14 @@ TYPED_TEST(FrontRingTest, StartsAnywhereAndWraps) {
     ASSERT_EQ(back.look(), RingState::kReady);
     typename TypeParam::Request request;
     back.take(request);
-    ASSERT_EQ(request.id, id);
+    ASSERT_EQ(uint64_t{request.id}, id);
     back.put(id, 0, blkif::Status::kOkay);
     EXPECT_TRUE(back.publish());
     ASSERT_EQ(back.rearm(), RingState::kEmpty);
     ASSERT_EQ(front.look(), RingState::kReady);
     typename TypeParam::Response response;
     front.take(response);
-    ASSERT_EQ(response.id, id);
+    ASSERT_EQ(uint64_t{response.id}, id);
     ASSERT_EQ(front.rearm(), RingState::kEmpty);
   }
 }

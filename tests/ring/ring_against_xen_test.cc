@@ -126,8 +126,8 @@ class Twins {
       back_.take(request);
       RING_COPY_REQUEST(&xen_back_, xen_back_.req_cons, &xen_request);
       xen_back_.req_cons++;
-      ASSERT_EQ(request.id, xen_request.id);
-      ASSERT_EQ(request.sector, xen_request.sector_number);
+      ASSERT_EQ(uint64_t{request.id}, uint64_t{xen_request.id});
+      ASSERT_EQ(uint64_t{request.sector}, uint64_t{xen_request.sector_number});
       ASSERT_EQ(request.operation, xen_request.operation);
       taken_.push_back({request.id, request.operation});
     }
@@ -169,7 +169,7 @@ class Twins {
       front_.take(response);
       RING_COPY_RESPONSE(&xen_front_, xen_front_.rsp_cons, &xen_response);
       xen_front_.rsp_cons++;
-      ASSERT_EQ(response.id, xen_response.id);
+      ASSERT_EQ(uint64_t{response.id}, uint64_t{xen_response.id});
       ASSERT_EQ(response.operation, xen_response.operation);
       ASSERT_EQ(response.status, xen_response.status);
       completed_++;

@@ -57,7 +57,7 @@ TYPED_TEST(Validator, AReadBecomesBytesOfPages) {
   ASSERT_EQ(this->check(slot), Refusal::kNone);
   const CheckedRequest& request = this->checked();
   EXPECT_EQ(request.action, Action::kRead);
-  EXPECT_EQ(request.id, slot.id);
+  EXPECT_EQ(request.id, uint64_t{slot.id});
   EXPECT_EQ(request.first, Sectors{5});
   EXPECT_EQ(request.length, Sectors{3});
   ASSERT_EQ(request.segment_count, 2);
@@ -74,7 +74,7 @@ TYPED_TEST(Validator, B14_UnknownOperationsAreUnsupportedAndEchoed) {
     const auto slot = this->request(static_cast<uint8_t>(operation));
     const Refusal refusal = this->check(slot);
     EXPECT_EQ(refusal == Refusal::kUnknownOperation, !known) << operation;
-    EXPECT_EQ(this->checked().id, slot.id);
+    EXPECT_EQ(this->checked().id, uint64_t{slot.id});
     if (known) continue;
     EXPECT_EQ(status_of(refusal), Status::kUnsupported);
     EXPECT_EQ(this->checked().response_operation, operation);
