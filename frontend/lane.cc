@@ -92,6 +92,7 @@ void Lane::do_poll() noexcept {
 }
 
 void Lane::finish_ready() noexcept {
+  if (ready_.empty()) return;
   RequestList done = std::exchange(ready_, {});  // completions may add to ready_
   while (!done.empty()) {
     BlockRequest& request = done.pop();
