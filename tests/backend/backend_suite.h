@@ -14,7 +14,7 @@ inline constexpr int16_t kOkay = static_cast<int16_t>(blkif::Status::kOkay);
 inline constexpr int16_t kError = static_cast<int16_t>(blkif::Status::kError);
 inline constexpr int16_t kUnsupported = static_cast<int16_t>(blkif::Status::kUnsupported);
 
-class Backend : public ::testing::TestWithParam<std::tuple<blkif::Abi, DataWay>> {
+class AllWays : public ::testing::TestWithParam<std::tuple<blkif::Abi, DataWay>> {
  protected:
   static BenchOptions defaults() {
     BenchOptions options;
@@ -25,7 +25,7 @@ class Backend : public ::testing::TestWithParam<std::tuple<blkif::Abi, DataWay>>
   static bool persistent() { return std::get<1>(GetParam()) == DataWay::kPersistent; }
 };
 
-inline std::string way_name(const ::testing::TestParamInfo<Backend::ParamType>& info) {
+inline std::string way_name(const ::testing::TestParamInfo<AllWays::ParamType>& info) {
   const char* const way = std::get<1>(info.param) == DataWay::kPersistent ? "persistent"
                           : std::get<1>(info.param) == DataWay::kCopied   ? "copied"
                                                                           : "mapped";

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kNoOffset = UINT64_MAX;
 
+class Backend : public AllWays {};
 INSTANTIATE_TEST_SUITE_P(AllWays, Backend, SPLITRING_ALL_WAYS, way_name);
 
 TEST_P(Backend, B1_MoreRequestsThanSlotsStopTheRing) {

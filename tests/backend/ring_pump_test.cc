@@ -9,7 +9,7 @@
 namespace splitring::backend {
 namespace {
 
-class RingPump : public Backend {};
+class RingPump : public AllWays {};
 INSTANTIATE_TEST_SUITE_P(AllWays, RingPump, SPLITRING_ALL_WAYS, way_name);
 
 TEST_P(RingPump, MovesTheBytesOfEverySegmentBothWays) {
