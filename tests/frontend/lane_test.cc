@@ -239,7 +239,12 @@ TEST_F(LanePath, AUsedUpPoolDelaysAndNeverBlocks) {
 TEST_F(LanePath, APoolOfTooFewPagesIsRefused) {
   DiskOptions options = hasty();
   options.pool_pages = GrantedPool::kMinPages - 1;
-  EXPECT_THROW(start({}, options), std::exception);
+  Peer peer(machine_, {});
+  peer.offer();
+  const auto disk = frontend::Disk::connect(*host_, kXvda, options);
+  ASSERT_FALSE(disk);
+  EXPECT_EQ(disk.error().code, Errc::kInvalid);
+  EXPECT_NE(disk.error().what.find("fewer lanes"), std::string::npos) << disk.error().what;
 }
 
 TEST_F(LanePath, DiscardsGoAsOneRequest) {
