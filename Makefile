@@ -91,6 +91,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # ---- tests: one binary a room ----------------------------------------------------------------------
 # Helper sources of another room that a room's tests use too.
+TEST_USES_backend := frontend  # the other end of a live ring
 TEST_SUPPORT_backend := tests/support/xenbus/emulated_machine_thread.cc \
   tests/support/grant/allocation_counter.cc
 TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \

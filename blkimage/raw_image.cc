@@ -192,6 +192,10 @@ Result<std::unique_ptr<RawImage>> RawImage::open(const std::string& path,
   return std::unique_ptr<RawImage>(new RawImage(geometry, path, std::move(file), options.io_uring));
 }
 
+// By word, not by closing: the kernel takes its time to let go of the files of an io_uring, and the
+// lock would live as long.
+RawImage::~RawImage() { ::flock(file_->fd.get(), LOCK_UN); }
+
 Result<std::unique_ptr<BlockQueue>> RawImage::open_queue(const QueueOptions& options) {
   // Measured, 4 KiB on tmpfs: pread 1.7 us; io_uring, which there goes through a worker thread,
   // 56 us one at a time and 3.7 us at depth 32.

@@ -35,6 +35,8 @@ class RawImage final : public BlockDevice {
   static Result<std::unique_ptr<RawImage>> open(const std::string& path,
                                                 const RawOptions& options = {});
 
+  ~RawImage() override;
+
   [[nodiscard]] std::string name() const override { return "raw:" + path_; }
   // A lane of its own io_uring where that pays, else one of plain system calls: data in memory, or
   // a kernel that refuses io_uring.

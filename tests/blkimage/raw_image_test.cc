@@ -38,6 +38,17 @@ TEST(RawImage, RefusesWhatIsNotAnImageInClearWords) {
   EXPECT_NE(error_of(fifo.path()).find("is a pipe"), std::string::npos);
 }
 
+TEST(RawImage, CanBeOpenedAgainAsSoonAsItIsClosed) {
+  const ScratchFile file(Where::kDisk, Sectors{64});
+  for (int turn = 0; turn < 20; turn++) {
+    auto image = RawImage::open(file.path());
+    ASSERT_TRUE(image) << image.error().what;
+    const auto lane = (*image)->open_queue({});
+    ASSERT_TRUE(lane) << lane.error().what;
+    ASSERT_TRUE((*lane)->flush());
+  }
+}
+
 TEST(RawImage, RefusesASizeThatIsNotWholeBlocks) {
   const ScratchFile file(Where::kMemory, Sectors{9});
   EXPECT_NE(error_of(file.path(), {.logical_block_bytes = 4096})
