@@ -162,7 +162,9 @@ Result<IoBuffer> BlockQueue::allocate(size_t bytes) {
 }
 
 Result<std::span<std::byte>> BlockQueue::do_allocate(size_t bytes) {
-  void* memory = std::aligned_alloc(kPageSize, round_up(bytes, kPageSize));
+  constexpr size_t kMaxBytes = 1U << 30;  // far beyond any request, and from overflow
+  void* memory =
+      bytes <= kMaxBytes ? std::aligned_alloc(kPageSize, round_up(bytes, kPageSize)) : nullptr;
   if (memory == nullptr) return fail(Errc::kLimit, "out of memory for an I/O buffer");
   return std::span(static_cast<std::byte*>(memory), bytes);
 }
