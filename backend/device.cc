@@ -296,11 +296,12 @@ Result<> Device::check_capacity(Store& store) {
   return {};
 }
 
-Result<> Device::give_up(Store& store, const std::string& why) {
-  error_ = why;
-  log(spdlog::level::err, "{}", why);
+// `why` by value: it may be the word of a worker, which goes with it.
+Result<> Device::give_up(Store& store, std::string why) {
+  error_ = std::move(why);
+  log(spdlog::level::err, "{}", error_);
   stop_workers("it failed");
-  static_cast<void>(store.now().write(path_.backend_directory() + "/error", why));
+  static_cast<void>(store.now().write(path_.backend_directory() + "/error", error_));
   return enter(store, XenbusState::kClosing);
 }
 

@@ -68,7 +68,7 @@ class Device {
   Result<> wait_for_workers(Store& store);
   Result<> tell_disk(Store& store);
   Result<> check_capacity(Store& store);
-  Result<> give_up(Store& store, const std::string& why);
+  Result<> give_up(Store& store, std::string why);
   Result<> enter(Store& store, XenbusState state);
   Result<> remove_directory(Store& store) const;
   [[nodiscard]] bool hangs() const;

@@ -317,8 +317,8 @@ uint64_t Control::sum(LaneCounters::Counter LaneCounters::*counter) const {
 }
 
 void Control::set_phase(LinkPhase phase) {
+  phase_ = phase;  // first: who sees a request end may ask why
   for (const auto& slot : slots_) slot->set_phase(phase);
-  phase_ = phase;
 }
 
 void Control::set_last_error(std::string what) {
