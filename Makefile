@@ -18,7 +18,7 @@ MAKEFLAGS += --output-sync=target
 endif
 
 # ---- the rooms, and what each may include (design: a test reads the includes) ---------------------
-ROOMS := base ring grant xenbus blkimage backend frontend fs
+ROOMS := base ring grant xenbus blkimage backend frontend fs kv
 USES_base :=
 USES_ring := base
 USES_grant := base
@@ -27,11 +27,13 @@ USES_blkimage := base
 USES_backend := ring grant xenbus blkimage base
 USES_frontend := ring grant xenbus blkimage base
 USES_fs := blkimage base
-USES_tools := backend frontend fs ring xenbus grant blkimage base
+USES_kv := fs blkimage base
+USES_tools := kv backend frontend fs ring xenbus grant blkimage base
 
 LDLIBS_grant := -lxengnttab -lxenevtchn
 LDLIBS_xenbus := -lxenstore
 LDLIBS_blkimage := -luring
+LDLIBS_kv := -lcrypto
 LDLIBS_base := -lspdlog -lfmt
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror
@@ -97,6 +99,7 @@ TEST_SUPPORT_backend := tests/support/xenbus/emulated_machine_thread.cc \
 TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \
   tests/support/grant/allocation_counter.cc
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
+TEST_SUPPORT_kv := tests/support/fs
 TEST_SUPPORT_tools := tests/support/fs
 LDLIBS_test_tools := -lprometheus-cpp-core
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
