@@ -31,35 +31,43 @@ Result<std::unique_ptr<TarFileSystem>> TarFileSystem::open(BlockQueue& lane,
                                                            const TarLimits& limits) {
   std::unique_ptr<TarFileSystem> tar(new TarFileSystem(limits));
   ReadAhead disk(lane);
-  TRY_VOID(TarScanner(disk, tar->index_, tar->notes_).run());
+  tar->end_ = TRY(TarScanner(disk, tar->index_, tar->notes_, limits.stop_at_end).run());
+  tar->table_ = tar->index_.table();
   tar->count_files();
   return tar;
 }
 
 void TarFileSystem::count_files() {
-  for (TarIndex::Id id = 0; id < index_.size(); id++) {
-    const TarIndex::Entry& entry = index_.entry(id);
-    if (entry.kind != TarKind::kFile) continue;
+  for (TarTable::Id id = 0; id < table_.size(); id++) {
+    const TarRecord& record = table_.record(id);
+    if (record.kind != TarKind::kFile) continue;
     file_count_++;
-    file_bytes_ += entry.size;
+    // Sparse files may claim any size up to 2^63.
+    if (__builtin_add_overflow(file_bytes_, record.size, &file_bytes_)) file_bytes_ = UINT64_MAX;
   }
 }
 
-TarEntry TarFileSystem::describe(TarIndex::Id id) const {
-  const TarIndex::Entry& entry = index_.entry(id);
-  return {.path = index_.path(entry),
-          .kind = entry.kind,
-          .size = entry.size,
-          .offset = entry.offset,
-          .mtime_s = entry.mtime_s,
-          .mode = entry.mode,
-          .implied = entry.implied,
-          .link = index_.link(entry)};
+TarEntry TarFileSystem::describe(TarTable::Id id) const {
+  const TarRecord& record = table_.record(id);
+  return {.path = table_.path(record),
+          .kind = record.kind,
+          .size = record.size,
+          .offset = record.offset,
+          .mtime_s = record.mtime_s,
+          .mtime_ns = record.mtime_ns,
+          .uid = record.uid,
+          .gid = record.gid,
+          .mode = record.mode,
+          .implied = record.has(TarRecord::kImplied),
+          .link = table_.link(record),
+          .is_hard_link = record.has(TarRecord::kHardLink),
+          .sparse = record.has(TarRecord::kSparse),
+          .extents = table_.extents(record)};
 }
 
 std::optional<TarEntry> TarFileSystem::find(std::string_view path) const {
-  auto id = index_.find(path);
-  if (!id) id = index_.find(TarIndex::normalize(path));
+  auto id = table_.find(path);
+  if (!id) id = table_.find(TarIndex::normalize(path));
   if (!id) return std::nullopt;
   return describe(*id);
 }
@@ -74,28 +82,28 @@ std::optional<TarEntry> TarFileSystem::resolve(std::string_view path) const {
   std::string done;
   std::string todo = TarIndex::normalize(path);
   int links = 0;
-  std::optional<TarIndex::Id> id = TarIndex::kRoot;
+  std::optional<TarTable::Id> id = TarTable::kRoot;
   while (!todo.empty()) {
     const std::string component = take_component(todo);
     if (component.empty() || component == ".") continue;
     if (component == "..") {
       if (links == 0 || done.empty()) return std::nullopt;
       drop_last_component(done);
-      id = index_.find(done);
+      id = table_.find(done);
       continue;
     }
     const size_t before = done.size();
     if (!done.empty()) done += '/';
     done += component;
-    id = index_.find(done);
+    id = table_.find(done);
     if (!id) return std::nullopt;
-    const TarIndex::Entry& entry = index_.entry(*id);
+    const TarRecord& entry = table_.record(*id);
     if (entry.kind != TarKind::kSymlink) continue;
     if (++links > kMaxSymlinks) return std::nullopt;
-    const std::string_view target = index_.link(entry);
+    const std::string_view target = table_.link(entry);
     done.erase(target.starts_with('/') ? 0 : before);
     todo = std::string(target) + "/" + todo;
-    id = index_.find(done);
+    id = table_.find(done);
   }
   if (!id) return std::nullopt;
   return describe(*id);
@@ -103,10 +111,10 @@ std::optional<TarEntry> TarFileSystem::resolve(std::string_view path) const {
 
 std::vector<TarEntry> TarFileSystem::list(std::string_view directory) const {
   std::vector<TarEntry> children;
-  auto id = index_.find(TarIndex::normalize(directory));
+  auto id = table_.find(TarIndex::normalize(directory));
   if (!id) return children;
-  for (TarIndex::Id child = index_.entry(*id).first_child; child != TarIndex::kRoot;
-       child = index_.entry(child).next_sibling)
+  for (TarTable::Id child = table_.record(*id).first_child; child != TarTable::kRoot;
+       child = table_.record(child).next_sibling)
     children.push_back(describe(child));
   std::sort(children.begin(), children.end(),
             [](const TarEntry& a, const TarEntry& b) { return a.path < b.path; });
@@ -114,8 +122,8 @@ std::vector<TarEntry> TarFileSystem::list(std::string_view directory) const {
 }
 
 void TarFileSystem::for_each(const std::function<void(const TarEntry&)>& visit) const {
-  for (TarIndex::Id id = 0; id < index_.size(); id++) {
-    if (!index_.entry(id).implied) visit(describe(id));
+  for (TarTable::Id id = 0; id < table_.size(); id++) {
+    if (!table_.record(id).has(TarRecord::kImplied)) visit(describe(id));
   }
 }
 
@@ -124,9 +132,30 @@ Result<size_t> TarFileSystem::read(BlockQueue& lane, const TarEntry& file, uint6
   if (file.kind != TarKind::kFile)
     return fail(Errc::kInvalid, printable_name(file.path) + " is no file");
   if (offset >= file.size) return size_t{0};
-  const size_t bytes = std::min<uint64_t>(out.size(), file.size - offset);
-  TRY_VOID(read_disk_bytes(lane, file.offset + offset, out.first(bytes)));
-  return bytes;
+  out = out.first(std::min<uint64_t>(out.size(), file.size - offset));
+  for (size_t done = 0; done < out.size();) {
+    const TarRun run = run_at(file, offset + done);
+    const size_t bytes = std::min<uint64_t>(out.size() - done, run.bytes);
+    const std::span<std::byte> part = out.subspan(done, bytes);
+    if (run.offset)
+      TRY_VOID(read_disk_bytes(lane, *run.offset, part));
+    else
+      std::ranges::fill(part, std::byte{0});
+    done += bytes;
+  }
+  return out.size();
+}
+
+TarRun run_at(const TarEntry& file, uint64_t at) {
+  if (at >= file.size) return {};
+  if (!file.sparse) return {file.offset + at, file.size - at};
+  const auto next = std::ranges::upper_bound(file.extents, at, {}, &TarExtent::first);
+  if (next != file.extents.begin()) {
+    const TarExtent& extent = *std::prev(next);
+    if (const uint64_t skipped = at - extent.first; skipped < extent.bytes)
+      return {extent.offset + skipped, extent.bytes - skipped};
+  }
+  return {std::nullopt, (next == file.extents.end() ? file.size : next->first) - at};
 }
 
 }  // namespace splitring

@@ -28,16 +28,31 @@ struct TarEntry {
   std::string_view path = {};  // empty: the root
   TarKind kind = TarKind::kFile;
   uint64_t size = 0;
-  uint64_t offset = 0;  // of the body in bytes on the disk, a multiple of 512: for those who read
-                        // through requests of their own
-  int64_t mtime_s = 0;
+  // Of the body in bytes on the disk, a multiple of 512: for those who read through requests of
+  // their own. Of a sparse file run_at() says where what lies.
+  uint64_t offset = 0;
+  int64_t mtime_s = 0;    // rounded down,
+  uint32_t mtime_ns = 0;  // with these to add
+  uint32_t uid = 0;
+  uint32_t gid = 0;
   uint16_t mode = 0;
   bool implied = false;  // a directory without a header
   // Of a symbolic link its target; of a hard link to nothing the name that it was made of.
   std::string_view link = {};
+  bool is_hard_link = false;  // a second name: another entry has the same body
+  bool sparse = false;
+  std::span<const TarExtent> extents = {};  // of a sparse file: in order, apart, within its size
 
   [[nodiscard]] std::string_view base_name() const { return path.substr(path.rfind('/') + 1); }
 };
+
+// Bytes of a file that lie together.
+struct TarRun {
+  std::optional<uint64_t> offset;  // in bytes on the disk; nothing: a hole, zeroes
+  uint64_t bytes = 0;
+};
+// From byte `at` of the file on, as far as it goes; 0 bytes at or beyond its end.
+[[nodiscard]] TarRun run_at(const TarEntry& file, uint64_t at);
 
 class TarFileSystem {
  public:
@@ -68,14 +83,17 @@ class TarFileSystem {
   // What was left out, or where the archive is damaged. The first ones in full.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return notes_.kept(); }
   [[nodiscard]] uint64_t warning_count() const { return notes_.total(); }
+  [[nodiscard]] const TarEnd& end() const { return end_; }
 
  private:
   explicit TarFileSystem(const TarLimits& limits) : index_(limits) {}
-  [[nodiscard]] TarEntry describe(TarIndex::Id id) const;
+  [[nodiscard]] TarEntry describe(TarTable::Id id) const;
   void count_files();
 
   TarIndex index_;
+  TarTable table_;
   TarNotes notes_;
+  TarEnd end_;
   uint64_t file_count_ = 0;
   uint64_t file_bytes_ = 0;
 };

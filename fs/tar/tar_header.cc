@@ -6,10 +6,6 @@ namespace splitring {
 namespace {
 
 constexpr uint16_t kPermissionBits = 07777;
-// Positions of the "another block follows" flags. Source: GNU tar manual, struct oldgnu_header and
-// struct sparse_header.
-constexpr size_t kSparseHeaderFlag = 482;
-constexpr size_t kSparseMapFlag = 504;
 
 template <size_t N>
 std::string_view whole(const std::array<char, N>& field) {
@@ -68,6 +64,11 @@ std::optional<int64_t> parse_base256(std::string_view field) {
   return static_cast<int64_t>(value);
 }
 
+uint32_t parse_owner(std::string_view field) {
+  const int64_t number = parse_tar_number(field).value_or(0);
+  return static_cast<uint64_t>(number) > UINT32_MAX ? 0 : static_cast<uint32_t>(number);
+}
+
 }  // namespace
 
 std::optional<int64_t> parse_tar_number(std::string_view field) {
@@ -101,6 +102,8 @@ Result<TarHeader> parse_tar_header(TarBlock block) {
   header.mtime_s = parse_tar_number(whole(wire.mtime)).value_or(0);
   header.mode =
       static_cast<uint16_t>(parse_tar_number(whole(wire.mode)).value_or(0) & kPermissionBits);
+  header.uid = parse_owner(whole(wire.uid));
+  header.gid = parse_owner(whole(wire.gid));
   return header;
 }
 
@@ -108,9 +111,5 @@ bool is_zero_block(TarBlock block) {
   return block[0] == std::byte{0} &&
          std::memcmp(block.data(), block.data() + 1, kTarBlockBytes - 1) == 0;
 }
-
-bool sparse_header_continues(TarBlock header) { return header[kSparseHeaderFlag] != std::byte{0}; }
-
-bool sparse_map_continues(TarBlock map) { return map[kSparseMapFlag] != std::byte{0}; }
 
 }  // namespace splitring

@@ -54,6 +54,8 @@ struct TarHeader {
   uint64_t size = 0;
   int64_t mtime_s = 0;  // unreadable: 0
   uint16_t mode = 0;    // the permission bits, at most 07777; unreadable: 0
+  uint32_t uid = 0;     // unreadable, or more than 32 bits: 0
+  uint32_t gid = 0;
 };
 
 // Errors (kInvalid): wrong checksum (unsigned and signed sums are both taken), or a size that is no
@@ -67,10 +69,5 @@ Result<TarHeader> parse_tar_header(TarBlock block);
 // the first byte set: a big-endian two's complement number in the other bits).
 // Precondition: at most 20 bytes, so that octal cannot overflow.
 [[nodiscard]] std::optional<int64_t> parse_tar_number(std::string_view field);
-
-// True if another map block follows a header of type 'S' (the first block of an old GNU sparse
-// file), or one of those map blocks.
-[[nodiscard]] bool sparse_header_continues(TarBlock header);
-[[nodiscard]] bool sparse_map_continues(TarBlock map);
 
 }  // namespace splitring

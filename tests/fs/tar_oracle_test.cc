@@ -156,5 +156,93 @@ TEST(TarOracleSizes, Above8GibReadAsGnuTarWritesThem) {
   EXPECT_TRUE(test::open_tar(pax).warns_of("truncated member hole"));
 }
 
+// A file with data at its ends and in its middle, and holes between.
+void plant_sparse_tree(const stdfs::path& root) {
+  std::mt19937 random(8);
+  const auto plant = [&](const char* name, uint64_t size, std::initializer_list<uint64_t> places) {
+    stdfs::create_directories(root);
+    std::ofstream(root / name).close();
+    stdfs::resize_file(root / name, size);
+    std::fstream file(root / name, std::ios::binary | std::ios::in | std::ios::out);
+    for (const uint64_t place : places) {
+      file.seekp(static_cast<std::streamoff>(place));
+      for (int i = 0; i < 5000; i++) file.put(static_cast<char>(random()));
+    }
+  };
+  plant("ends", 3'000'000, {0, 1'048'576, 2'995'000});
+  plant("hole at the end", 2'000'000, {65'536});
+  plant("nothing but a hole", 1'000'000, {});
+  plant("many", 9'000'000,
+        {0,         131'072,   262'144,   393'216,   524'288,   655'360,   786'432,   917'504,
+         1'048'576, 1'179'648, 1'310'720, 1'441'792, 1'572'864, 1'703'936, 1'835'008, 1'966'080,
+         2'097'152, 2'228'224, 2'359'296, 2'490'368, 2'621'440, 2'752'512, 2'883'584, 3'014'656,
+         3'145'728, 3'276'800, 3'407'872, 3'538'944, 3'670'016, 8'900'000});
+  std::ofstream(root / "plain") << "no holes";
+}
+
+class TarSparseOracle : public testing::TestWithParam<Maker> {};
+
+TEST_P(TarSparseOracle, HolesReadAsZeroesAndDataAsItIs) {
+  const Scratch scratch;
+  const stdfs::path root = scratch.path() / "tree";
+  plant_sparse_tree(root);
+  const std::string archive = (scratch.path() / "archive.tar").string();
+  const std::string command =
+      "cd '" + root.string() + "' && " + GetParam().command + " -cf '" + archive + "' .";
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  const test::OpenTar open = test::open_tar(read_file(archive));
+  EXPECT_EQ(open.tar->warning_count(), 0U)
+      << (open.tar->warnings().empty() ? "" : open.tar->warnings()[0]);
+  for (const auto& item : stdfs::directory_iterator(root)) {
+    const std::string name = item.path().filename().string();
+    const auto entry = open.tar->find(name);
+    ASSERT_TRUE(entry) << name;
+    EXPECT_EQ(entry->sparse, name != "plain") << name;
+    EXPECT_TRUE(open.contents(name) == read_file(item.path())) << name;
+  }
+  EXPECT_LT(stdfs::file_size(archive), 1'000'000U) << "the archive has holes at all";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Makers, TarSparseOracle,
+    testing::Values(Maker{"gnu_gnu", "tar -S --format=gnu", true},
+                    Maker{"gnu_oldgnu", "tar -S --format=oldgnu", true},
+                    Maker{"gnu_pax_00", "tar -S --format=pax --sparse-version=0.0", true},
+                    Maker{"gnu_pax_01", "tar -S --format=pax --sparse-version=0.1", true},
+                    Maker{"gnu_pax_10", "tar -S --format=pax --sparse-version=1.0", true},
+                    Maker{"bsd_pax", "bsdtar --format=pax", true}),
+    [](const auto& instance) { return std::string(instance.param.name); });
+
+// What numbers an archive holds that octal digits cannot.
+TEST(TarOracle, NegativeTimesAndHugeSizesOfGnuTarAreBase256) {
+  const Scratch scratch;
+  const std::string root = scratch.path().string();
+  const std::string command =
+      "cd '" + root +
+      "' && truncate -s 10G huge && touch -d '1960-02-03 "
+      "04:05:06 UTC' huge && echo x > next && tar -S --format=gnu -cf a.tar huge next";
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  const test::OpenTar open = test::open_tar(read_file(scratch.path() / "a.tar"));
+  ASSERT_TRUE(open.tar->find("huge"));
+  EXPECT_EQ(open.tar->find("huge")->size, uint64_t{10} << 30);
+  EXPECT_EQ(open.tar->find("huge")->mtime_s, -312753294);
+  EXPECT_EQ(open.contents("next"), "x\n");
+}
+
+TEST(TarOracle, ArchivesJoinedByCatReadAsGnuTarReadsThem) {
+  const Scratch scratch;
+  const std::string root = scratch.path().string();
+  const std::string command =
+      "cd '" + root +
+      "' && echo 1 > a && tar -cf 1.tar a && echo 2 > a && echo 3 > b && "
+      "tar -cf 2.tar a b && cat 1.tar 2.tar > both.tar && tar --ignore-zeros -xOf both.tar b";
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  const std::string both = read_file(scratch.path() / "both.tar");
+  const test::OpenTar joined = test::open_tar(both, kSectorSize, {.stop_at_end = false});
+  EXPECT_EQ(joined.contents("a"), "2\n") << "of twins the last wins";
+  EXPECT_EQ(joined.contents("b"), "3\n");
+  EXPECT_EQ(test::open_tar(both).contents("b"), "<none>");
+}
+
 }  // namespace
 }  // namespace splitring

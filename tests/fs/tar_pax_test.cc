@@ -70,9 +70,44 @@ TEST(TarPax, TAR4_RefusesSizesAndTimesThatAreNoNumbers) {
     EXPECT_FALSE(parse(record("mtime", time))) << time;
 }
 
-TEST(TarPax, TAR5_ASparseMapIsNoticed) {
-  EXPECT_TRUE(parse(record("GNU.sparse.map", "1,2,3"))->sparse);
-  EXPECT_TRUE(parse(record("GNU.sparse.major", "1"))->sparse);
+TEST(TarPax, TimesKeepTheirFraction) {
+  const auto ns = [](const char* time) { return parse(record("mtime", time))->mtime_ns; };
+  EXPECT_EQ(ns("12.75"), 750'000'000U);
+  EXPECT_EQ(ns("12.0000000019"), 1U) << "finer digits are dropped";
+  EXPECT_EQ(ns("-1.25"), 750'000'000U) << "-2 seconds and this";
+  EXPECT_EQ(ns("12"), 0U);
+}
+
+TEST(TarPax, OwnersBeyond32BitsAreNobody) {
+  const auto fields = parse(record("uid", "4294967295") + record("gid", "4294967296"));
+  ASSERT_TRUE(fields);
+  EXPECT_EQ(fields->uid, 4294967295U);
+  EXPECT_EQ(fields->gid, 0U);
+  EXPECT_FALSE(parse(record("uid", "-1")));
+}
+
+TEST(TarPax, TAR5_SparseMapsOfBothOldFormatsAreTaken) {
+  for (const std::string& records :
+       {record("GNU.sparse.size", "100") + record("GNU.sparse.map", "10,5,50,7"),
+        record("GNU.sparse.size", "100") + record("GNU.sparse.offset", "10") +
+            record("GNU.sparse.numbytes", "5") + record("GNU.sparse.offset", "50") +
+            record("GNU.sparse.numbytes", "7")}) {
+    auto fields = parse(records);
+    ASSERT_TRUE(fields && fields->sparse) << records;
+    EXPECT_EQ(fields->sparse->size, 100U);
+    const auto extents = std::move(fields->sparse->map).place(100, 512, 12);
+    ASSERT_TRUE(extents);
+    ASSERT_EQ(extents->size(), 2U);
+    EXPECT_EQ((*extents)[1].first, 50U);
+    EXPECT_EQ((*extents)[1].offset, 517U);
+  }
+}
+
+TEST(TarPax, TAR5_RefusesMapsThatAreNone) {
+  for (const char* map :
+       {"9", "9,", "9,1,", "a,1", "1,-1", "5,5,9,1", "9,1,5,1", ",", "9223372036854775807,1"})
+    EXPECT_FALSE(parse(record("GNU.sparse.map", map))) << map;
+  EXPECT_FALSE(parse(record("GNU.sparse.numbytes", "1"))) << "no place for it";
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ constexpr std::array kExplanations = {
     Explanation{416, "Range Not Satisfiable", "The file ends before that range."},
     Explanation{431, "Request Header Fields Too Large", "The request's headers are too long."},
     Explanation{500, "Internal Server Error", "The disk could not be read."},
+    Explanation{501, "Not Implemented", "Files with holes are not served here."},
     Explanation{503, "Service Unavailable", "Too many connections; try again soon."},
 };
 
@@ -177,6 +178,7 @@ Reply Site::answer_path(const Request& request, std::string_view path, std::stri
 }
 
 Reply Site::file(const Request& request, const TarEntry& entry) const {
+  if (entry.sparse) return page(501, {}, is_head(request));  // its bytes do not lie together
   const std::string tag = entity_tag(entry);
   const auto add_validators = [&](Reply& reply) {
     add_header(reply.head, "ETag", tag);

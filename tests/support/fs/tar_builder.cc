@@ -75,11 +75,11 @@ bool OpenTar::warns_of(std::string_view text) const {
                      [&](const std::string& w) { return w.find(text) != std::string::npos; });
 }
 
-OpenTar open_tar(std::string bytes, uint32_t block_bytes) {
+OpenTar open_tar(std::string bytes, uint32_t block_bytes, const TarLimits& limits) {
   OpenTar open;
   open.disk = std::make_unique<TestDisk>(std::move(bytes), block_bytes);
   open.lane = std::move(*open.disk->open_queue({}));
-  auto tar = TarFileSystem::open(*open.lane);
+  auto tar = TarFileSystem::open(*open.lane, limits);
   EXPECT_TRUE(tar) << tar.error().what;
   if (tar) open.tar = std::move(*tar);
   return open;

@@ -55,6 +55,7 @@ struct OpenTar {
 };
 
 // Fails the test if it does not open.
-OpenTar open_tar(std::string bytes, uint32_t block_bytes = kSectorSize);
+OpenTar open_tar(std::string bytes, uint32_t block_bytes = kSectorSize,
+                 const TarLimits& limits = {});
 
 }  // namespace splitring::test
