@@ -5,22 +5,25 @@ namespace {
 
 class TarValue final : public Value {
  public:
-  TarValue(const TarFileSystem& tar, BlockQueue& lane, const TarEntry& file)
+  TarValue(const TarFileSystem& tar, BlockQueue* lane, const TarEntry& file)
       : Value(file.size), tar_(tar), lane_(lane), file_(file) {}
 
   [[nodiscard]] Piece locate(uint64_t offset) const override {
-    return OnDisk{file_.offset + offset, file_.size - offset};
+    const TarRun run = run_at(file_, offset);
+    if (run.offset) return OnDisk{*run.offset, run.bytes};
+    return Zeroes{run.bytes};
   }
 
  private:
   Result<> do_read(uint64_t offset, std::span<std::byte> out) override {
-    TRY_VOID(tar_.read(lane_, file_, offset, out));
+    if (lane_ == nullptr) return fail(Errc::kUnsupported, "this store is for names only");
+    TRY_VOID(tar_.read(*lane_, file_, offset, out));
     return {};
   }
-  [[nodiscard]] BlockQueue* lane() const override { return &lane_; }
+  [[nodiscard]] BlockQueue* lane() const override { return lane_; }
 
   const TarFileSystem& tar_;
-  BlockQueue& lane_;
+  BlockQueue* const lane_;
   TarEntry file_;  // its views live as long as the archive
 };
 

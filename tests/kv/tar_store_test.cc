@@ -67,6 +67,32 @@ TEST(TarStore, AValueSaysWhereItLiesOnTheDisk) {
   EXPECT_EQ(archive.substr(piece.offset, piece.bytes), "345");
 }
 
+TEST(TarStore, ASparseValueLiesInPiecesWithHolesBetween) {
+  const std::string archive =
+      TarBuilder()
+          .pax(TarBuilder::record("GNU.sparse.major", "1") +
+               TarBuilder::record("GNU.sparse.minor", "0") +
+               TarBuilder::record("GNU.sparse.name", "sparse") +
+               TarBuilder::record("GNU.sparse.realsize", "3000"))
+          .member("GNUSparseFile.0/sparse", "1\n1024\n3\n" + std::string(503, '\0') + "abc")
+          .bytes();
+  const OpenTar open = open_tar(archive);
+  kv::TarStore store(*open.tar, *open.lane);
+  const auto value = *store.open("sparse");
+  EXPECT_EQ(std::get<kv::Zeroes>(value->locate(24)).bytes, 1000U);
+  const auto piece = std::get<kv::OnDisk>(value->locate(1025));
+  EXPECT_EQ(archive.substr(piece.offset, piece.bytes), "bc");
+  EXPECT_EQ(std::get<kv::Zeroes>(value->locate(1027)).bytes, 1973U);
+  EXPECT_EQ(*store.get("sparse"), std::string(1024, '\0') + "abc" + std::string(1973, '\0'));
+}
+
+TEST(TarStore, WithoutALaneItKnowsNamesOnly) {
+  const OpenTar open = open_tar(TarBuilder().member("file", "12345").bytes());
+  kv::TarStore store(*open.tar);
+  EXPECT_EQ(*store.size("file"), 5U);
+  EXPECT_EQ(store.get("file").error().code, Errc::kUnsupported);
+}
+
 TEST(TarStore, TimesAreTheHeadersAndUnknownWithoutOne) {
   const OpenTar open = open_tar(
       TarBuilder().pax(TarBuilder::record("mtime", "1234567890")).member("dir/file", "1").bytes());
