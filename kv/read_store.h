@@ -32,9 +32,9 @@ const char* to_string(Kind kind);
 
 struct Entry {
   Kind kind = Kind::kValue;
-  uint64_t size = 0;                  // of a value, in bytes; 0 of a dictionary
-  std::optional<int64_t> modified_s;  // since 1970, if the store knows
-  bool is_link = false;               // it shows something that has a key of its own as well
+  uint64_t size = 0;                       // of a value, in bytes; 0 of a dictionary
+  std::optional<int64_t> modified_s = {};  // since 1970, if the store knows
+  bool is_link = false;                    // it shows something that has a key of its own as well
 };
 
 struct Child {

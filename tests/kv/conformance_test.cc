@@ -1,5 +1,7 @@
+#include "kv/compiled_store.h"
 #include "kv/tar_store.h"
 #include "tests/support/fs/tar_builder.h"
+#include "tests/support/kv/compiled_bytes.h"
 #include "tests/support/kv/memory_store.h"
 #include "tests/support/kv/store_conformance.h"
 
@@ -36,6 +38,19 @@ class MemoryMaker {
   MemoryStore store_;
 };
 
+class CompiledMaker {
+ public:
+  explicit CompiledMaker(const StoreTree& tree)
+      : image_(compiled_bytes(tree.values, tree.dictionaries)),
+        store_(*kv::CompiledStore::load(std::as_bytes(std::span(image_)))) {}
+  kv::ReadStore& store() { return *store_; }
+
+ private:
+  std::string image_;
+  std::unique_ptr<kv::CompiledStore> store_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Compiled, StoreConformance, CompiledMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Tar, StoreConformance, TarMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory, StoreConformance, MemoryMaker);
 

@@ -13,7 +13,8 @@ sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
 from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 
 COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "list"], ["attach"],
-            ["detach"], ["list"], ["info"], ["cp"], ["bench"], ["tar", "ls"], ["tar", "cat"]]
+            ["detach"], ["list"], ["info"], ["cp"], ["bench"], ["tar", "ls"], ["tar", "cat"],
+            ["crunch"]]
 
 
 def options_in(help_text):

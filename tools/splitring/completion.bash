@@ -18,13 +18,14 @@ declare -gA _splitring_options=(
   [tar]=''
   [tar ls]='--recursive --json'
   [tar cat]=''
+  [crunch]='--output= --name='
 )
 _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --metrics= --log-level= --version --help'
 
 # The subcommands below a command.
 _splitring_commands() {
   case $1 in
-    .) echo 'host domain attach detach list info cp bench tar' ;;
+    .) echo 'host domain attach detach list info cp bench tar crunch' ;;
     domain) echo 'create destroy list' ;;
     tar) echo 'ls cat' ;;
   esac
@@ -43,7 +44,7 @@ _splitring_value() {
   local option=$1 current=$2
   case $option in
     --dir | --host | --allow-root) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-    --control) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --control | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
     --rw) mapfile -t COMPREPLY < <(compgen -W 'randread randwrite read write' -- "$current") ;;
@@ -91,6 +92,7 @@ _splitring() {
     commands=$(_splitring_commands "$command")
     case $command in
       info | cp | bench | 'tar ls' | 'tar cat') _splitring_disk "$current" ;;
+      crunch) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
       *) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
     esac
   fi
