@@ -386,7 +386,7 @@ DeviceReport Device::report() const {
   report.counters = past_;
   for (const auto& worker : workers_) {
     report.counters.add(worker->counters().values());
-    report.in_flight += worker->counters().in_flight.load(std::memory_order_relaxed);
+    report.in_flight += worker->counters().in_flight.value();
   }
   if (disk_) {
     const Geometry geometry = disk_->geometry();

@@ -1,27 +1,15 @@
-// The counters of one ring: one thread adds, any thread reads. Exact, and as cheap as plain
-// integers (a relaxed load and store, no locked instruction).
+// The counters of one ring: its thread adds, any thread reads.
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include "backend/report.h"
+#include "base/counter.h"
 
 namespace splitring::backend {
-
-class Counter {
- public:
-  void add(uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  [[nodiscard]] uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
 
 struct RingCounters {
   std::array<Counter, kWorkCount> requests;
@@ -40,7 +28,7 @@ struct RingCounters {
   Counter mapped_pages;
   std::array<Counter, kLatencyBuckets> latency;
   Counter latency_sum_us;
-  std::atomic<uint32_t> in_flight{0};
+  Counter in_flight;
 
   void record_latency(uint64_t nanoseconds) {
     const uint64_t us = nanoseconds / 1000;

@@ -250,7 +250,7 @@ class RingPump final : public Pump {
   }
 
   void publish() {
-    parts_.counters->in_flight.store(ring_.unanswered(), std::memory_order_relaxed);
+    parts_.counters->in_flight.set(ring_.unanswered());
     if (broken_ || !ring_.publish()) return;
     parts_.counters->notifications.add();
     // A peer that has gone needs no doorbell.

@@ -309,10 +309,9 @@ bool Control::any_fault() const {
                      [](const auto& slot) { return slot->fault() != RingFault::kNone; });
 }
 
-uint64_t Control::sum(LaneCounters::Counter LaneCounters::*counter) const {
+uint64_t Control::sum(Counter LaneCounters::*counter) const {
   uint64_t total = 0;
-  for (const auto& slot : slots_)
-    total += (slot->counters().*counter).load(std::memory_order_relaxed);
+  for (const auto& slot : slots_) total += (slot->counters().*counter).value();
   return total;
 }
 

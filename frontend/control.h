@@ -64,7 +64,7 @@ class Control {
   void refresh_capacity();
   void collect_retired();
   [[nodiscard]] bool any_fault() const;
-  [[nodiscard]] uint64_t sum(LaneCounters::Counter LaneCounters::*counter) const;
+  [[nodiscard]] uint64_t sum(Counter LaneCounters::*counter) const;
   // True while nothing was answered for longer than the request timeout, with requests waiting.
   bool stalled();
   void set_phase(LinkPhase phase);

@@ -112,8 +112,8 @@ void Lane::take_responses() noexcept {
     if (fault != RingFault::kNone) return break_link(fault);
     answered_++;
   }
-  LaneCounters::add(counters_.answered, answered_ - before);
-  counters_.outstanding.store(in_flight_.count(), std::memory_order_relaxed);
+  counters_.answered.add(answered_ - before);
+  counters_.outstanding.set(in_flight_.count());
   if (phase_ == LinkPhase::kDraining && in_flight_.count() == 0) slot_.wake_control();
   // Slots and pages are free again, and poll() kicks only where a whole request has completed.
   if (!waiting_.empty()) do_kick();
@@ -129,7 +129,7 @@ RingFault Lane::accept(const NativeWire::Response& response) noexcept {
       status == IoStatus::kOk)
     scatter(*entry);
   if (request.operation == Operation::kFlush && status == IoStatus::kUnsupported)
-    LaneCounters::add(counters_.refused_flushes, 1);
+    counters_.refused_flushes.add();
   give_back(*entry);
   Progress progress(request);
   progress.one_less_outstanding();
@@ -212,12 +212,12 @@ void Lane::send_again_unanswered() noexcept {
     }
     const bool still_waits = !progress.all_sent();
     progress.reset();
-    LaneCounters::add(counters_.replayed_requests, 1);
+    counters_.replayed_requests.add();
     if (!still_waits) again.push(request);
   });
   while (!waiting_.empty()) again.push(waiting_.pop());
   waiting_ = again;
-  counters_.outstanding.store(0, std::memory_order_relaxed);
+  counters_.outstanding.set(0);
 }
 
 void Lane::break_link(RingFault fault) noexcept {
@@ -257,10 +257,10 @@ bool Lane::do_prepare_to_wait() noexcept {
 // Woken, and nothing was there: a stale signal, or a backend that rings for nothing (F13). Such a
 // backend gets at most one look a millisecond, and its own answers late.
 void Lane::throttle() noexcept {
-  LaneCounters::add(counters_.spurious_wakeups, 1);
+  counters_.spurious_wakeups.add();
   slot_.lane_wake().clear();
   if (++spurious_in_a_row_ <= kSpuriousTolerated) return;
-  LaneCounters::add(counters_.throttled_wakeups, 1);
+  counters_.throttled_wakeups.add();
   if (slot_.changes() != seen_changes_) return;
   pollfd wake{slot_.lane_wake().fd(), POLLIN, 0};
   ::poll(&wake, 1, kThrottleMs);
@@ -273,7 +273,7 @@ void Lane::do_sleep() noexcept {
   entries[0] = {slot_.lane_wake().fd(), POLLIN, 0};
   if (connection_) entries[1] = {connection_->channel->fd(), POLLIN, 0};
   ::poll(entries.data(), connection_ ? 2 : 1, -1);
-  LaneCounters::add(counters_.wakeups, 1);
+  counters_.wakeups.add();
 }
 
 }  // namespace splitring::frontend

@@ -27,12 +27,12 @@ void Lane::do_kick() noexcept {
     if (progress.outstanding() == 0) ready_.push(request);
   }
   if (connection_->ring.publish()) {
-    LaneCounters::add(counters_.notifications, 1);
+    counters_.notifications.add();
     // A channel whose other end has gone is no error; what else could fail shows as a backend that
     // does not answer, and the store tells about that.
     (void)connection_->channel->notify();
   }
-  counters_.outstanding.store(in_flight_.count(), std::memory_order_relaxed);
+  counters_.outstanding.set(in_flight_.count());
 }
 
 bool Lane::send(BlockRequest& request) noexcept {
@@ -60,7 +60,7 @@ RingRequest& Lane::take_entry(BlockRequest& request, uint8_t operation) noexcept
   entry.descriptor = kNoPage;
   entry.first_bounce = kNoPage;
   Progress(request).one_more_outstanding();
-  LaneCounters::add(counters_.ring_requests, 1);
+  counters_.ring_requests.add();
   return entry;
 }
 
@@ -131,7 +131,7 @@ void Lane::bounce(const BlockRequest& request, BufferCursor& cursor, uint32_t by
     if (always_bounce_) std::memset(pool_.address(page), 0, byte_count);
     cursor.skip(byte_count);
   }
-  LaneCounters::add(counters_.bounced_bytes, byte_count);
+  counters_.bounced_bytes.add(byte_count);
   add_segment(draft, page, 0, byte_count);
 }
 
@@ -213,7 +213,7 @@ void Lane::push(BlockRequest& request, RingRequest& entry, const Draft& draft) n
   wire.handle = connection_->limits.handle;
   wire.page_refs[0] = pool_.ref(entry.descriptor);
   connection_->ring.push(wire);
-  LaneCounters::add(counters_.indirect_requests, 1);
+  counters_.indirect_requests.add();
 }
 
 }  // namespace splitring::frontend

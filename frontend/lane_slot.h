@@ -20,6 +20,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/counter.h"
 #include "frontend/granted_pool.h"
 #include "frontend/wake_fd.h"
 #include "grant/event_channel.h"
@@ -65,22 +66,17 @@ struct LaneConnection {
 
 // Written by the lane's thread alone, read by any.
 struct alignas(64) LaneCounters {
-  using Counter = std::atomic<uint64_t>;
-  Counter ring_requests{0};
-  Counter indirect_requests{0};
-  Counter answered{0};     // ring requests
-  Counter outstanding{0};  // ring requests without an answer yet
-  Counter bounced_bytes{0};
-  Counter notifications{0};
-  Counter wakeups{0};
-  Counter spurious_wakeups{0};
-  Counter throttled_wakeups{0};
-  Counter replayed_requests{0};
-  Counter refused_flushes{0};  // that the backend had offered to do
-
-  static void add(Counter& counter, uint64_t amount) {
-    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-  }
+  Counter ring_requests;
+  Counter indirect_requests;
+  Counter answered;     // ring requests
+  Counter outstanding;  // ring requests without an answer yet
+  Counter bounced_bytes;
+  Counter notifications;
+  Counter wakeups;
+  Counter spurious_wakeups;
+  Counter throttled_wakeups;
+  Counter replayed_requests;
+  Counter refused_flushes;  // that the backend had offered to do
 };
 
 class LaneSlot {

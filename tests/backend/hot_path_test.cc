@@ -68,7 +68,7 @@ TEST_P(HotPath, TakesNoLockAndAllocatesNothing) {
       const uint64_t allocations_before = allocations_of_this_thread();
       const uint64_t locks_before = locks_of_this_thread();
       bool moved = true;
-      while (moved || bench.counters.in_flight.load() != 0) moved = bench.pump->turn();
+      while (moved || bench.counters.in_flight.value() != 0) moved = bench.pump->turn();
       // The first round maps the pages that stay mapped.
       if (turn != 0) {
         allocations += allocations_of_this_thread() - allocations_before;

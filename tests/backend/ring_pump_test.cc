@@ -108,7 +108,7 @@ TEST_P(RingPump, AnswersEachOfManyOnceInWhateverOrderTheyComplete) {
     bench.disk->withhold(false);
     for (const HandAnswer& answer : bench.serve()) EXPECT_EQ(waiting.erase(answer.id), 1U);
     EXPECT_TRUE(waiting.empty());
-    EXPECT_EQ(bench.counters.in_flight.load(), 0U);
+    EXPECT_EQ(bench.counters.in_flight.value(), 0U);
   }
 }
 
@@ -154,7 +154,7 @@ TEST_P(RingPump, ABarrierHeldWhenTheRingStopsStillWaitsForAllBefore) {
   bench.show();
   bench.start();
   ASSERT_TRUE(bench.disk->wait_until_held(1));
-  ASSERT_TRUE(wait_until([&] { return bench.counters.in_flight.load() == 2; }));
+  ASSERT_TRUE(wait_until([&] { return bench.counters.in_flight.value() == 2; }));
   std::thread stopper([&] { EXPECT_EQ(bench.stop(), PumpEnd::kStopped); });
   // Nothing but the write may be there to let go, however long the pump is given to get it wrong.
   for (int i = 0; i < 100; i++) std::this_thread::yield();

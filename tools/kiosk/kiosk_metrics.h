@@ -3,26 +3,15 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <list>
 #include <mutex>
 #include <string>
 
+#include "base/counter.h"
+
 namespace splitring::kiosk {
-
-// One thread adds, any thread reads.
-class Counter {
- public:
-  void add(uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  [[nodiscard]] uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
 
 // Every status that the kiosk answers with.
 inline constexpr std::array<unsigned, 13> kStatuses = {200, 206, 301, 304, 400, 404, 405,

@@ -50,7 +50,7 @@ class HostileRun {
     bench_.settle();
     check();
     if (bench_.lane->in_flight() != 0) outcome_.fault = "requests never end";
-    if (!bench_.pump->broken() && bench_.counters.in_flight.load() != 0)
+    if (!bench_.pump->broken() && bench_.counters.in_flight.value() != 0)
       outcome_.fault = "requests without an answer";
     for (uint64_t count : bench_.counters.values().latency) outcome_.answers += count;
     return std::move(outcome_);
@@ -195,7 +195,7 @@ class HostileRun {
       if (std::any_of(bytes.begin(), bytes.end(), [](std::byte b) { return b != kCanary; }))
         outcome_.fault = "a page was changed that is not ours to write";
     }
-    if (bench_.counters.in_flight.load() > bench_.frontend->slots())
+    if (bench_.counters.in_flight.value() > bench_.frontend->slots())
       outcome_.fault = "more in flight than slots";
     if (!bench_.options.read_only) return;
     const auto seen = bench_.disk->seen();
