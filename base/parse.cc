@@ -47,7 +47,9 @@ std::string format_bytes(uint64_t bytes) {
   constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);
   size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
+  // What would be shown as 1024.0 belongs to the next unit.
+  constexpr double kShownAs1024 = 1023.95;
+  while (value >= kShownAs1024 && unit + 1 < kUnits.size()) {
     value /= 1024;
     unit++;
   }

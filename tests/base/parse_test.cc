@@ -69,6 +69,7 @@ TEST(FormatBytes, UsesTheLargestUnitThatFits) {
   EXPECT_EQ(format_bytes(1023), "1023 B");
   EXPECT_EQ(format_bytes(1024), "1 KiB");
   EXPECT_EQ(format_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(format_bytes(1048575), "1.0 MiB");
   EXPECT_EQ(format_bytes(64 << 20), "64 MiB");
   EXPECT_EQ(format_bytes(uint64_t{5} << 40), "5 TiB");
   EXPECT_EQ(format_bytes(uint64_t{2048} << 40), "2048 TiB");
