@@ -266,7 +266,13 @@ class RingPump final : public Pump {
            parts_.stop->load(std::memory_order_relaxed);
   }
 
+  // The doorbell is acknowledged here and not on waking: off the way between a request and its
+  // answer, and a frontend that rings for nothing is not heard until we are idle again.
   void sleep() {
+    if (signalled_) {
+      signalled_ = false;
+      static_cast<void>(parts_.channel->acknowledge());
+    }
     if (!alone_ && ring_.rearm() != RingState::kEmpty) return;
     if (!parts_.lane->prepare_to_wait()) return;
     const bool backing_off = back_off_ms_ != 0;
@@ -279,8 +285,8 @@ class RingPump final : public Pump {
     const int ready = ::poll(fds.data(), fds.size(), backing_off ? back_off_ms_ : -1);
     if (backing_off && ready == 0) back_off_ms_ = 0;
     if ((fds[2].revents & POLLIN) != 0) {
-      static_cast<void>(parts_.channel->acknowledge());
       parts_.counters->wakeups.add();
+      signalled_ = true;
       woken_ = true;
     }
   }
@@ -334,7 +340,8 @@ class RingPump final : public Pump {
   Context* held_ = nullptr;     // taken, and waiting to be alone
   bool alone_ = false;          // a request that must be alone was taken: take no other
   bool broken_ = false;
-  bool woken_ = false;  // by the frontend, and not yet looked why
+  bool signalled_ = false;  // the doorbell that woke us is not acknowledged yet
+  bool woken_ = false;      // by the frontend, and not yet looked why
   bool served_since_wakeup_ = false;
   uint32_t spurious_in_a_row_ = 0;
   int back_off_ms_ = 0;
