@@ -12,7 +12,10 @@ Q := $(if $(V),,@)
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-MAKEFLAGS += -j$(shell nproc) --no-print-directory
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
 ifneq ($(CI),)
 MAKEFLAGS += --output-sync=target
 endif
