@@ -8,6 +8,7 @@
 #include "blkimage/raw_image.h"
 #include "blkimage/stats_device.h"
 #include "blkimage/throttle_device.h"
+#include "tests/support/blkimage/loop_device.h"
 #include "tests/support/blkimage/scratch_file.h"
 
 namespace splitring {
@@ -38,6 +39,16 @@ struct Raw {
     auto image = must(RawImage::open(
         file.path(), {.direct = direct, .logical_block_bytes = block_bytes, .io_uring = io_uring}));
     return std::make_unique<OwningFixture<ScratchFile>>(std::move(image), std::move(file));
+  }
+};
+
+// A real block device: its capacity and blocks are the kernel's word, its discards a system call.
+template <uint32_t block_bytes, bool io_uring>
+struct RawBlockDevice {
+  static std::unique_ptr<DiskFixture> make(Sectors capacity) {
+    LoopDevice loop(capacity, block_bytes);
+    auto image = must(RawImage::open(loop.path(), {.direct = Direct::kOn, .io_uring = io_uring}));
+    return std::make_unique<OwningFixture<LoopDevice>>(std::move(image), std::move(loop));
   }
 };
 
@@ -94,6 +105,9 @@ using RawBuffered4096 = Raw<Where::kDisk, Direct::kOff, 4096, true>;
 using RawDirect = Raw<Where::kDisk, Direct::kOn, 4096, true>;
 using RawPlainBuffered = Raw<Where::kDisk, Direct::kOff, 512, false>;
 using RawPlainDirect = Raw<Where::kDisk, Direct::kOn, 4096, false>;
+using RawBlockDevice512 = RawBlockDevice<512, true>;
+using RawBlockDevice4096 = RawBlockDevice<4096, true>;
+using RawPlainBlockDevice = RawBlockDevice<512, false>;
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory512, DeviceConformance, Memory<512>);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory4096, DeviceConformance, Memory<4096>);
@@ -103,6 +117,9 @@ INSTANTIATE_TYPED_TEST_SUITE_P(RawBuffered4096, DeviceConformance, RawBuffered40
 INSTANTIATE_TYPED_TEST_SUITE_P(RawDirect, DeviceConformance, RawDirect);
 INSTANTIATE_TYPED_TEST_SUITE_P(RawPlainBuffered, DeviceConformance, RawPlainBuffered);
 INSTANTIATE_TYPED_TEST_SUITE_P(RawPlainDirect, DeviceConformance, RawPlainDirect);
+INSTANTIATE_TYPED_TEST_SUITE_P(RawBlockDevice512, DeviceConformance, RawBlockDevice512);
+INSTANTIATE_TYPED_TEST_SUITE_P(RawBlockDevice4096, DeviceConformance, RawBlockDevice4096);
+INSTANTIATE_TYPED_TEST_SUITE_P(RawPlainBlockDevice, DeviceConformance, RawPlainBlockDevice);
 INSTANTIATE_TYPED_TEST_SUITE_P(Range, DeviceConformance, Range);
 INSTANTIATE_TYPED_TEST_SUITE_P(Stats, DeviceConformance, Stats);
 INSTANTIATE_TYPED_TEST_SUITE_P(Throttled, DeviceConformance, Throttled);

@@ -1,0 +1,27 @@
+// A block device of the kernel's loop driver over a scratch file; gone with this object.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "base/units.h"
+#include "tests/support/blkimage/scratch_file.h"
+
+namespace splitring {
+
+class LoopDevice {
+ public:
+  // Throws MachineLacks (tests/support/device_conformance.h) without loop devices or the right to
+  // set one up.
+  LoopDevice(Sectors capacity, uint32_t block_bytes);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  ScratchFile file_;
+  UniqueFd device_;  // the driver lets the file go when the last descriptor does
+  std::string path_;
+};
+
+}  // namespace splitring
