@@ -78,6 +78,31 @@ TEST_F(GrantedPoolTest, FindsNothingButItsDataPages) {
   EXPECT_EQ(place->byte_offset, 700U);
 }
 
+// A host grants so many pages in one go; a larger pool has several pieces of address space, and its
+// buffers never straddle a gap between them.
+TEST(LargeGrantedPool, RunsLieInOnePieceAndEveryByteIsFoundAgain) {
+  testing::EmulatedMachineThread machine(1,
+                                         {.hypervisor = {.grants_per_domain = 4096}, .store = {}});
+  const auto host = machine.host(1);
+  const auto share = std::move(host->open_grant_share()).value();
+  GrantedPool pool = std::move(GrantedPool::create(*share, DomId{0}, 2500)).value();
+  std::set<uint32_t> pages;
+  std::vector<std::span<std::byte>> runs;
+  while (auto run = pool.allocate(100 * kPageSize)) {
+    runs.push_back(*run);
+    for (size_t offset = 0; offset < run->size(); offset += kPageSize) {
+      const auto place = pool.find(run->data() + offset);
+      ASSERT_TRUE(place);
+      EXPECT_TRUE(pages.insert(place->page).second);
+      EXPECT_EQ(pool.address(place->page), run->data() + offset);
+    }
+  }
+  EXPECT_GE(runs.size(), 20U);
+  for (const auto& run : runs) pool.release(run);
+  EXPECT_TRUE(pool.allocate(900 * kPageSize));
+  EXPECT_FALSE(pool.allocate(2500 * kPageSize));
+}
+
 // Every id but that of the entry in flight is refused, whatever a backend makes up.
 TEST(InFlightTest, F3_F4_F5_OnlyTheIdInFlightIsFound) {
   InFlight table(32);
