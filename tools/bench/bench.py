@@ -40,6 +40,8 @@ DIRECT_WORKS = {
     "direct randread 4k qd32": ("randread", 4096, 32),
 }
 MEMORY_WORK = "memory randread 4k qd32"
+# Both ends on one CPU: whoever spins keeps the other from running.
+ONE_CPU_WORK = "one CPU randread 4k qd1"
 
 # (work, subject, divisor, least ratio)
 TARGETS = [
@@ -61,6 +63,9 @@ TARGETS = [
     ("write 1m qd4", "splitring poll=auto", "vhost-user-blk", 1.2),
     ("write 1m qd4", "splitring poll=auto", "bare ring", 0.8),
     (MEMORY_WORK, "splitring poll=auto", "bare ring", 0.75),
+    # Where polling does not pay it must not cost: 0.95 is what the rounds differ by.
+    (ONE_CPU_WORK, "splitring poll=auto", "splitring poll=off", 0.95),
+    ("direct randread 4k qd1", "splitring poll=auto", "splitring poll=off", 0.95),
     ("direct randread 4k qd1", "splitring raw lane", "fio io_uring", 0.95),
     ("direct randread 4k qd32", "splitring raw lane", "fio io_uring", 0.95),
 ]
@@ -75,10 +80,10 @@ class Failed(Exception):
     pass
 
 
-def start(command, ready=None, environment=None):
-    """Starts a server on CPU 1; waits for a line that starts with `ready` on its output."""
+def start(command, ready=None, environment=None, cpu=1):
+    """Starts a server; waits for a line that starts with `ready` on its output."""
     process = subprocess.Popen(
-        ["taskset", "-c", "1", *map(str, command)], text=True, env=environment,
+        ["taskset", "-c", str(cpu), *map(str, command)], text=True, env=environment,
         stdout=subprocess.PIPE if ready else subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while ready:
         line = process.stdout.readline()
@@ -144,7 +149,7 @@ class Bench:
 
     # ---- subjects: each returns {"iops", "p50_us", "client_cpu_us", "server_cpu_us"} ----
 
-    def splitring(self, poll, target=None):
+    def splitring(self, poll, target=None, server_cpu=1, daemon_options=(), fill=False):
         def run(rw, block, depth):
             directory = self.scratch / "host"
             environment = dict(os.environ, SPLITRING_HOST=str(directory), SPLITRING_DOMAIN="1")
@@ -152,15 +157,15 @@ class Bench:
             host = start([tool, "host", "--dir", directory, "--domain", "1", "--grant-limit", "2048"],
                          "host: ready")
             try:
-                daemon = start([self.root / "splitringd", "--host", directory, "--poll", poll],
-                               "splitringd: ready")
+                daemon = start([self.root / "splitringd", "--host", directory, "--poll", poll,
+                                *daemon_options], "splitringd: ready", cpu=server_cpu)
                 try:
                     disk = "vbd:xvda?pool=1280"
                     subprocess.run(
                         [tool, "attach", "--host", directory, "--domain", "1", "--vdev", "xvda",
                          "--target", target or f"raw:{self.image}", "--mode", "w"],
                         check=True, stdout=subprocess.DEVNULL)
-                    if target:  # fresh memory reads faster than memory that holds something
+                    if fill:  # fresh memory reads faster than memory that holds something
                         subprocess.run([tool, "cp", f"raw:{self.image}", disk], check=True,
                                        stdout=subprocess.DEVNULL, env=environment)
                     return run_json(
@@ -240,19 +245,26 @@ class Bench:
         ring = {"splitring poll=off": self.splitring("off"),
                 "splitring poll=auto": self.splitring("auto"),
                 "splitring poll=on": self.splitring("on"),
+                "splitring grant copy": self.splitring("auto", daemon_options=["--no-persistent"]),
                 "bare ring": self.bare_ring("hybrid"),
                 "bare ring, events": self.bare_ring("event"),
                 "vhost-user-blk": self.vhost_user_blk,
                 "nbdkit": self.nbd(nbdkit), "qemu-nbd": self.nbd(qemu_nbd)}
         for work, shape in WORKS.items():
             yield work, shape, ring
+        yield ONE_CPU_WORK, ("randread", 4096, 1), {
+            f"splitring poll={poll}": self.splitring(poll, server_cpu=0)
+            for poll in ("off", "auto")}
         yield MEMORY_WORK, ("randread", 4096, 32), {
-            "splitring poll=off": self.splitring("off", memory),
-            "splitring poll=auto": self.splitring("auto", memory),
+            "splitring poll=off": self.splitring("off", memory, fill=True),
+            "splitring poll=auto": self.splitring("auto", memory, fill=True),
             "bare ring": self.bare_ring("hybrid", memory),
             "bare ring, events": self.bare_ring("event", memory)}
+        direct = f"raw:{self.direct}?direct=on"
         for work, shape in DIRECT_WORKS.items():
             yield work, shape, {"splitring raw lane": self.raw_lane,
+                                "splitring poll=off": self.splitring("off", direct),
+                                "splitring poll=auto": self.splitring("auto", direct),
                                 "fio io_uring": self.fio_direct}
 
     # ---- the run ----
