@@ -17,6 +17,8 @@ from pathlib import Path
 
 BINARY_TIMEOUT_S = 1500
 SKIPPED = 77
+LEAKS_OF_OTHERS = Path(__file__).resolve().parent / "support/leaks.supp"
+os.environ.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={LEAKS_OF_OTHERS}")
 
 
 def run_binary(path, totals):

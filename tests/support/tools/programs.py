@@ -18,7 +18,7 @@ SPLITRING = BUILD / "splitring"
 SPLITRINGD = BUILD / "splitringd"
 # Of a sanitizer's build; no other looks at it.
 os.environ.setdefault("LSAN_OPTIONS", "print_suppressions=0:suppressions="
-                      + str(Path(__file__).resolve().with_name("leaks.supp")))
+                      + str(Path(__file__).resolve().parents[1] / "leaks.supp"))
 PATIENCE_S = 60  # far more than anything takes; a test that gets here has failed
 
 
