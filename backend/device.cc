@@ -107,6 +107,15 @@ Result<> Device::remove_directory(Store& store) const {
   });
 }
 
+// The toolstack may remove the directory at any moment. A write that came after that would bring it
+// back, as one that belongs to nobody; what has gone is seen by the next step.
+Result<> Device::change(Store& store, const std::function<Result<>(StoreView&)>& body) const {
+  return store.transact([&](StoreView& view) -> Result<> {
+    if (!TRY(read_optional(view, path_.backend_directory() + "/frontend"))) return {};
+    return body(view);
+  });
+}
+
 Result<> Device::reconcile(Store& store, const Snapshot& now) {
   if (!seen_) return first_sight(store, now);
   if (draining_ && !workers_.empty()) return wait_for_workers(store);
@@ -129,7 +138,9 @@ bool Device::hangs() const {
 // What a new directory asks for, or one that another backend process has left.
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
   // First, so that a frontend knows that another process speaks (BackendOffer::instance).
-  TRY_VOID(write_offer(store.now(), path_.backend_directory(), context_.options->offer));
+  TRY_VOID(change(store, [&](StoreView& view) {
+    return write_offer(view, path_.backend_directory(), context_.options->offer);
+  }));
   TRY_VOID(open_image(store, now));
   if (image_busy()) return {};
   seen_ = true;
@@ -266,7 +277,7 @@ Result<> Device::watch_workers(Store& store) {
 Result<> Device::tell_disk(Store& store) {
   const std::string directory = path_.backend_directory();
   const DiskNodes nodes = disk_nodes();
-  TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
+  TRY_VOID(change(store, [&](StoreView& view) -> Result<> {
     TRY_VOID(write_disk(view, directory, nodes));
     static_cast<void>(view.remove(directory + "/error"));
     return write_state(view, directory, XenbusState::kConnected);
@@ -287,7 +298,7 @@ Result<> Device::check_capacity(Store& store) {
   const Sectors now = TRY(disk_->refresh_capacity());
   if (now == told_capacity_) return {};
   const std::string directory = path_.backend_directory();
-  TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
+  TRY_VOID(change(store, [&](StoreView& view) -> Result<> {
     TRY_VOID(view.write(directory + "/sectors", std::to_string(now.count)));
     return write_state(view, directory, XenbusState::kConnected);
   }));
@@ -301,13 +312,16 @@ Result<> Device::give_up(Store& store, std::string why) {
   error_ = std::move(why);
   log(spdlog::level::err, "{}", error_);
   stop_workers("it failed");
-  static_cast<void>(store.now().write(path_.backend_directory() + "/error", error_));
+  static_cast<void>(change(store, [&](StoreView& view) {
+    return view.write(path_.backend_directory() + "/error", error_);
+  }));
   return enter(store, XenbusState::kClosing);
 }
 
 Result<> Device::enter(Store& store, XenbusState state) {
   if (own_ == state) return {};
-  TRY_VOID(write_state(store.now(), path_.backend_directory(), state));
+  TRY_VOID(change(
+      store, [&](StoreView& view) { return write_state(view, path_.backend_directory(), state); }));
   spdlog::debug("{}: {} -> {}", name_, to_string(own_), to_string(state));
   own_ = state;
   return {};

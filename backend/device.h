@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,7 @@ class Device {
   Result<> give_up(Store& store, std::string why);
   Result<> enter(Store& store, XenbusState state);
   Result<> remove_directory(Store& store) const;
+  Result<> change(Store& store, const std::function<Result<>(StoreView&)>& body) const;
   [[nodiscard]] bool hangs() const;
   void stop_workers(const char* why);
   void reap_workers();

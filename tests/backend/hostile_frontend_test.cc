@@ -581,7 +581,7 @@ TEST(BackendCopies, B29_ABatchThatFailsAsAWholeFailsItsRequest) {
 
 TEST_P(Backend, B34_AMillionBadRequestsAreCountedExactly) {
   PumpBench bench(defaults());
-  constexpr uint64_t kMany = 100'000;
+  constexpr uint64_t kMany = 1'000'000;
   uint64_t sent = 0;
   uint64_t answered = 0;
   while (answered < kMany) {

@@ -27,6 +27,8 @@ LiveBackend::LiveBackend(const BackendOptions& options)
   schemes_.add(
       "script", "script:NAME",
       [this](const DiskUri& uri, const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
+        when_opened();
+        if (uri.target == "fails") return fail(Errc::kIo, "this disk fails to open");
         Geometry geometry;
         geometry.capacity = {2048};
         geometry.read_only = open.read_only;

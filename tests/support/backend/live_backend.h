@@ -63,6 +63,10 @@ class LiveBackend {
   // The latest that was opened under that name.
   [[nodiscard]] ScriptedDisk& scripted(const std::string& name);
 
+  // Runs on the backend's thread when it opens a disk "script:NAME", of which "fails" does not
+  // open. Set while nothing is attached.
+  std::function<void()> when_opened = [] {};
+
   testing::EmulatedMachineThread machine{2};
   Backend* backend = nullptr;
 

@@ -1,0 +1,235 @@
+// A device whose guest, toolstack or image does what it should not, or ends.
+#include <fstream>
+#include <random>
+#include <set>
+
+#include "tests/backend/live_device.h"
+
+namespace splitring::backend {
+namespace {
+
+TEST(BackendDevice, B30_NoOrderOfStatesConfusesIt) {
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  LiveBackend live;
+  LiveDevice device(live);
+  const DomainCounts before = live.held();
+  const std::vector<std::string> states = {"0", "1", "2", "3",  "4",  "5", "6",
+                                           "7", "8", "9", "-1", " 4", "",  "44"};
+  for (int i = 0; i < 100'000; i++) {
+    if (random() % 64 == 0) {
+      device.guest->make_rings({});
+      device.guest->write_nodes(device.guest->nodes({}));
+    }
+    device.guest->write("state", states[random() % states.size()]);
+  }
+  // From wherever that has led, the way out is the usual one.
+  device.guest->set_state(XenbusState::kClosed);
+  live.settle();
+  device.guest->set_state(XenbusState::kInitialising);
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
+  device.guest->drop_rings();
+  EXPECT_TRUE(live.wait_until_held(before));
+  ASSERT_TRUE(device.connect());
+  EXPECT_TRUE(device.serves());
+}
+
+TEST(BackendDevice, B31_AFrontendThatPointsElsewhereIsNobody) {
+  LiveBackend live;
+  LiveDevice device(live);
+  device.guest->write("backend", LiveBackend::path(2).backend_directory());
+  device.guest->offer_rings();
+  live.settle();
+  EXPECT_EQ(device.node("state"), "2");
+  device.guest->write("backend", device.path.backend_directory());
+  device.guest->set_state(XenbusState::kInitialised);
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kConnected));
+  EXPECT_TRUE(device.serves());
+}
+
+TEST(BackendDevice, B31_ADirectoryThatVanishesTakesTheDeviceWithIt) {
+  LiveBackend live;
+  const DomainCounts before = live.held();
+  LiveDevice device(live);
+  for (int i = 0; i < 5; i++) {
+    ASSERT_TRUE(device.connect());
+    ASSERT_TRUE(device.serves());
+    live.remove(device.path);
+    EXPECT_TRUE(live.wait_until_held(before));
+    live.attach(device.path, "mem:1M");
+    ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
+  }
+}
+
+// Between what the backend reads and what it writes the toolstack may have removed the directory: a
+// write must not bring it back.
+TEST(BackendDevice, B31_ADirectoryThatVanishesWhileItIsServedDoesNotComeBack) {
+  LiveBackend live;
+  const DevicePath path = LiveBackend::path();
+  const auto toolstack = live.machine.host(0);
+  const auto store = std::move(toolstack->open_store()).value();
+  live.when_opened = [&] {
+    ASSERT_TRUE(store->now().remove(path.frontend_directory()));
+    ASSERT_TRUE(store->now().remove(path.backend_directory()));
+  };
+  for (const char* target : {"script:works", "script:fails"}) {
+    live.attach(path, target);
+    EXPECT_TRUE(live.wait_for_report([](const auto& devices) { return devices.empty(); }));
+    live.settle();
+    EXPECT_EQ(live.read(path.backend_directory() + "/state"), "") << target;
+    EXPECT_EQ(live.read(path.backend_directory() + "/error"), "") << target;
+  }
+}
+
+TEST(BackendDevice, B32_ReportsMayBeReadAtAnyMoment) {
+  LiveBackend live;
+  LiveDevice device(live);
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    uint64_t requests = 0;
+    while (!stop) {
+      for (const DeviceReport& report : live.backend->report()) {
+        const uint64_t now = report.counters.requests[static_cast<size_t>(Work::kWrite)];
+        EXPECT_GE(now, requests) << "a counter went backwards";
+        requests = now;
+      }
+      std::this_thread::yield();
+    }
+  });
+  for (int i = 0; i < 20; i++) {
+    EXPECT_TRUE(device.connect());
+    EXPECT_TRUE(device.serves());
+    EXPECT_TRUE(device.disconnect());
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(live.backend->report().at(0).counters.requests[static_cast<size_t>(Work::kWrite)], 20U);
+}
+
+TEST(BackendDevice, B33_ADeadGuestLeavesNothingAndItsNumberIsFree) {
+  LiveBackend live;
+  EmulatedControl control = live.machine.control();
+  const DomainCounts before = live.held();
+  for (int i = 0; i < 5; i++) {
+    LiveDevice device(live, "script:a");
+    ASSERT_TRUE(device.connect());
+    ScriptedDisk& disk = live.scripted("a");
+    disk.withhold(true);
+    device.guest->push(read_request(1, 0, {device.guest->segment(0)}));
+    ASSERT_TRUE(disk.wait_until_held(1));
+    must(control.destroy_domain(DomId{1}));
+    ASSERT_TRUE(live.wait_for(device.path.backend_directory(),
+                              [&](const std::string&) { return device.node("state").empty(); }));
+    disk.withhold(false);
+    ASSERT_TRUE(live.wait_until_held(before));
+    EXPECT_TRUE(live.wait_for_report([](const auto& reports) { return reports.empty(); }));
+    must(control.create_domain(DomId{1}));
+  }
+}
+
+TEST(BackendDevice, B33_ANewGuestOfTheSameNumberKeepsItsDirectory) {
+  LiveBackend live;
+  EmulatedControl control = live.machine.control();
+  LiveDevice device(live, "script:a");
+  ASSERT_TRUE(device.connect());
+  ScriptedDisk& disk = live.scripted("a");
+  disk.withhold(true);
+  device.guest->push(read_request(1, 0, {device.guest->segment(0)}));
+  ASSERT_TRUE(disk.wait_until_held(1));
+  must(control.destroy_domain(DomId{1}));
+  ASSERT_TRUE(live.wait_for(device.path.backend_directory(),
+                            [&](const std::string&) { return device.node("state").empty(); }));
+  // While the old one's request is still under way, the next comes.
+  must(control.create_domain(DomId{1}));
+  live.attach(device.path, "mem:1M");
+  live.settle();
+  disk.withhold(false);
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
+  HandGuest guest(live.guest(1), device.path);
+  guest.offer_rings();
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kConnected));
+  EXPECT_EQ(guest.ask(read_request(1, 0, {guest.segment(0)})).status, kOkay);
+}
+
+TEST(BackendDevice, B36_AGuestsBytesNeverChangeTheFormat) {
+  const ScratchImage image(1U << 20);
+  LiveBackend live;
+  LiveDevice device(live, image.uri());
+  ASSERT_TRUE(device.connect());
+  std::memset(device.guest->page(0).data(), 0, kPageSize);
+  std::memcpy(device.guest->page(0).data(), "QFI\xfb\0\0\0\3", 8);
+  ASSERT_EQ(device.guest->ask(write_request(1, 0, {device.guest->segment(0)})).status, kOkay);
+  ASSERT_TRUE(device.disconnect());
+  live.remove(device.path);
+  live.settle();
+  live.attach(device.path, image.uri());
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
+  ASSERT_TRUE(device.connect());
+  EXPECT_EQ(device.node("sectors"), "2048");
+  ASSERT_EQ(device.guest->ask(read_request(1, 0, {device.guest->segment(1)})).status, kOkay);
+  EXPECT_EQ(std::memcmp(device.guest->page(1).data(), "QFI\xfb", 4), 0);
+}
+
+TEST(BackendDevice, B37_AHangingImageHoldsUpNoOtherDeviceAndClosesInTime) {
+  BackendOptions options;
+  options.drain_timeout = std::chrono::seconds(0);
+  LiveBackend live(options);
+  LiveDevice hanging(live, "script:a");
+  LiveDevice other(live, "mem:1M", {}, 51728);
+  ASSERT_TRUE(hanging.connect());
+  ASSERT_TRUE(other.connect());
+  ScriptedDisk& disk = live.scripted("a");
+  disk.withhold(true);
+  hanging.guest->push(write_request(1, 0, {hanging.guest->segment(0)}));
+  ASSERT_TRUE(disk.wait_until_held(1));
+  EXPECT_TRUE(other.serves());
+  hanging.guest->set_state(XenbusState::kClosing);
+  EXPECT_TRUE(live.wait_for_state(hanging.path, XenbusState::kClosed));
+  EXPECT_TRUE(other.serves());
+  EXPECT_NE(live.backend->report().at(0).error.find("does not answer"), std::string::npos);
+  // Until it answers, nobody connects to it: what hangs could overwrite what comes later.
+  hanging.guest->set_state(XenbusState::kClosed);
+  hanging.guest->set_state(XenbusState::kInitialising);
+  live.settle();
+  EXPECT_EQ(hanging.node("state"), "6");
+  disk.withhold(false);
+  EXPECT_TRUE(live.wait_for_state(hanging.path, XenbusState::kInitWait));
+  ASSERT_TRUE(hanging.connect());
+  EXPECT_TRUE(hanging.serves());
+}
+
+TEST(BackendDevice, B37_ABackendEndsThoughAnImageHangs) {
+  BackendOptions options;
+  options.drain_timeout = std::chrono::seconds(0);
+  LiveBackend live(options);
+  const DomainCounts before = live.held();
+  LiveDevice device(live, "script:a");
+  ASSERT_TRUE(device.connect());
+  ScriptedDisk& disk = live.scripted("a");
+  disk.withhold(true);
+  device.guest->push(write_request(1, 0, {device.guest->segment(0)}));
+  ASSERT_TRUE(disk.wait_until_held(1));
+  live.stop();
+  // What it left behind ends by itself once the image answers.
+  disk.withhold(false);
+  EXPECT_TRUE(wait_until([&] { return live.held().pins == before.pins; }));
+}
+
+TEST(BackendDevice, B39_RefusesADeviceForWhichNoPagesAreLeft) {
+  BackendOptions options;
+  options.max_mapped_pages = 3000;
+  LiveBackend live(options);
+  LiveDevice first(live);
+  LiveDevice second(live, "mem:1M", {}, 51728);
+  ASSERT_TRUE(first.connect({.persistent = true}));
+  EXPECT_TRUE(second.refused({.persistent = true}, [] {}));
+  EXPECT_NE(second.reason.find("pages"), std::string::npos);
+  EXPECT_TRUE(first.serves());
+  ASSERT_TRUE(first.disconnect());
+  ASSERT_TRUE(second.connect({.persistent = true}));
+  EXPECT_TRUE(second.serves());
+}
+
+}  // namespace
+}  // namespace splitring::backend
