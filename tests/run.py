@@ -17,8 +17,10 @@ from pathlib import Path
 
 BINARY_TIMEOUT_S = 1500
 SKIPPED = 77
-LEAKS_OF_OTHERS = Path(__file__).resolve().parent / "support/leaks.supp"
-os.environ.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={LEAKS_OF_OTHERS}")
+SUPPORT = Path(__file__).resolve().parent / "support"
+# Of a sanitizer's build; no other looks at them.
+os.environ.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/leaks.supp")
+os.environ.setdefault("TSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/races.supp")
 
 
 def run_binary(path, totals):
