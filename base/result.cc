@@ -63,7 +63,7 @@ tl::unexpected<Error> fail_errno(std::string what, int error_number) {
   return fail(errc_from_errno(error_number), std::move(what));
 }
 
-tl::unexpected<Error> fail_within(const std::string& where, Error inner) {
+tl::unexpected<Error> fail_within(const std::string& where, const Error& inner) {
   return fail(inner.code, where + ": " + inner.what);
 }
 

@@ -50,7 +50,7 @@ Errc errc_from_errno(int error_number);
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string what, int error_number);
 
 // Adds where we were to an error that comes from below: "opening disk: raw:x.img: ...".
-[[nodiscard]] tl::unexpected<Error> fail_within(const std::string& where, Error inner);
+[[nodiscard]] tl::unexpected<Error> fail_within(const std::string& where, const Error& inner);
 
 }  // namespace splitring
 

@@ -16,16 +16,15 @@ constexpr uint64_t kZeroSliceBytes = 32U << 20;
 // Whole pages are given back to the kernel, which hands out zeroes; the edges are cleared.
 void zero(std::span<std::byte> range) noexcept {
   const auto start = reinterpret_cast<uintptr_t>(range.data());
-  const uintptr_t end = start + range.size();
-  const uintptr_t first_page = round_up(start, kPageSize);
-  const uintptr_t end_page = end / kPageSize * kPageSize;
-  if (first_page >= end_page ||
-      ::madvise(reinterpret_cast<void*>(first_page), end_page - first_page, MADV_DONTNEED) != 0) {
-    std::memset(range.data(), 0, range.size());
-    return;
+  const auto edge = static_cast<size_t>(round_up(start, kPageSize) - start);
+  if (range.size() >= edge + kPageSize) {
+    const auto pages = range.subspan(edge, (range.size() - edge) / kPageSize * kPageSize);
+    if (::madvise(pages.data(), pages.size(), MADV_DONTNEED) == 0) {
+      std::memset(range.data(), 0, edge);
+      range = range.subspan(edge + pages.size());
+    }
   }
-  std::memset(range.data(), 0, first_page - start);
-  std::memset(reinterpret_cast<void*>(end_page), 0, end - end_page);
+  std::memset(range.data(), 0, range.size());
 }
 
 class MemoryQueue final : public SynchronousQueue {
