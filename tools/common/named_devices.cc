@@ -1,0 +1,197 @@
+#include "tools/common/named_devices.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "tools/common/program.h"
+
+namespace splitring::tools {
+namespace {
+
+void signal_fd(int fd) {
+  const uint64_t one = 1;
+  // An eventfd takes it: its count is far from full.
+  [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof(one));
+}
+
+}  // namespace
+
+NamedDevices::NamedDevices(HostOptions host, Handlers handlers)
+    : disks_(std::move(host)), handlers_(std::move(handlers)) {}
+
+Result<std::unique_ptr<NamedDevices>> NamedDevices::start(std::vector<NamedDisk> disks,
+                                                          HostOptions host, Handlers handlers) {
+  std::unique_ptr<NamedDevices> named(new NamedDevices(host, std::move(handlers)));
+  named->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!named->stop_) return fail_errno("eventfd", errno);
+  for (NamedDisk& disk : disks) TRY_VOID(named->add(std::move(disk), host));
+  named->look_at_all();
+  named->thread_ = std::thread([devices = named.get()] { devices->run(); });
+  return named;
+}
+
+Result<> NamedDevices::add(NamedDisk disk, const HostOptions& host) {
+  Device device;
+  device.uri = TRY(parse_disk_uri(disk.uri));
+  device.config = std::move(disk);
+  if (device.uri.scheme == "raw") {
+    if (!files_) files_ = TRY(DeviceWatch::of_files());
+    device.watch = files_.get();
+  } else if (device.uri.scheme == "vbd") {
+    if (!store_) {
+      auto watch = DeviceWatch::of_store(host);
+      if (!watch) return fail_within(device.config.place, std::move(watch).error());
+      store_ = std::move(*watch);
+    }
+    device.watch = store_.get();
+  }
+  devices_.push_back(std::move(device));
+  return {};
+}
+
+NamedDevices::~NamedDevices() {
+  signal_fd(stop_.get());
+  if (thread_.joinable()) thread_.join();
+  for (Device& device : devices_) unplug(device);
+}
+
+void NamedDevices::run() {
+  while (wait_for_change()) look_at_all();
+}
+
+// False: stop.
+bool NamedDevices::wait_for_change() {
+  std::array<pollfd, 3> fds{{{stop_.get(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}}};
+  if (files_) fds[1].fd = files_->fd();
+  if (store_) fds[2].fd = store_->fd();
+  while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
+  }
+  if (fds[0].revents != 0) return false;
+  for (DeviceWatch* const watch : {files_.get(), store_.get()}) {
+    if (watch == nullptr) continue;
+    const auto cleared = watch->clear();
+    if (cleared) continue;
+    // What is plugged stays; nothing comes or goes any more.
+    spdlog::error("devices are not watched any longer: {}", cleared.error().what);
+    return false;
+  }
+  return true;
+}
+
+void NamedDevices::look_at_all() {
+  for (Device& device : devices_) look_at(device);
+}
+
+void NamedDevices::look_at(Device& device) {
+  Presence presence{Presence::State::kReady, device.config.uri};
+  if (device.watch != nullptr) {
+    auto seen = device.watch->look(device.uri);
+    if (!seen) return note(device, seen.error().what);
+    presence = std::move(*seen);
+  }
+  if (device.disk) {
+    if (presence.state != Presence::State::kGone && presence.identity == device.identity) return;
+    unplug(device);
+  }
+  if (presence.state == Presence::State::kReady) plug(device, presence);
+}
+
+void NamedDevices::plug(Device& device, const Presence& presence) {
+  auto opened = disks_.open(device.config.uri, device.config.read_only);
+  if (!opened) {
+    note(device, opened.error().what);
+    // What the attempt itself stirred up is no reason for another one.
+    if (device.watch != nullptr) (void)device.watch->clear();
+    return;
+  }
+  const auto* const ring = dynamic_cast<const frontend::Disk*>(opened->get());
+  const auto disk = std::make_shared<StatsDevice>(std::move(*opened));
+  spdlog::info("{}: plugged {}", device.config.name, printable(disk->name()));
+  {
+    const std::lock_guard lock(mutex_);
+    device.identity = presence.identity;
+    device.disk = disk;
+    device.ring = ring;
+    device.was_plugged = true;
+    device.error.clear();
+    for (const int waiter : waiters_) signal_fd(waiter);
+  }
+  if (handlers_.plugged) handlers_.plugged(device.config.name, disk);
+}
+
+void NamedDevices::unplug(Device& device) {
+  if (!device.disk) return;
+  spdlog::info("{}: unplugged", device.config.name);
+  // The last one to let go closes it, which may take a while: not under the lock.
+  std::shared_ptr<StatsDevice> disk;
+  {
+    const std::lock_guard lock(mutex_);
+    disk.swap(device.disk);
+    device.ring = nullptr;
+  }
+  if (handlers_.unplugged) handlers_.unplugged(device.config.name);
+}
+
+// Said once, not at every look.
+void NamedDevices::note(Device& device, const std::string& error) {
+  const std::lock_guard lock(mutex_);
+  if (device.error == error) return;
+  device.error = error;
+  spdlog::warn("{}: {}: {}", device.config.place, device.config.name, printable(error));
+}
+
+Result<std::shared_ptr<BlockDevice>> NamedDevices::wait_for(const std::string& name, int stop_fd) {
+  const auto found = std::find_if(devices_.begin(), devices_.end(),
+                                  [&](const Device& d) { return d.config.name == name; });
+  if (found == devices_.end())
+    return fail(Errc::kNotFound, "no device is called " + name + ": name one in [devices]");
+  const UniqueFd waiter(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!waiter) return fail_errno("eventfd", errno);
+  std::unique_lock lock(mutex_);
+  waiters_.push_back(waiter.get());
+  bool stopped = false;
+  while (!found->disk && !stopped) {
+    lock.unlock();
+    std::array<pollfd, 2> fds{{{stop_fd, POLLIN, 0}, {waiter.get(), POLLIN, 0}}};
+    while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
+    }
+    stopped = fds[0].revents != 0;
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = ::read(waiter.get(), &count, sizeof(count));
+    lock.lock();
+  }
+  std::erase(waiters_, waiter.get());
+  if (!found->disk) return fail(Errc::kClosed, "stopped while waiting for " + name);
+  return found->disk;
+}
+
+std::vector<NamedDevices::Status> NamedDevices::status() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Status> all;
+  for (const Device& device : devices_) {
+    Status& status = all.emplace_back();
+    status.name = device.config.name;
+    status.uri = device.config.uri;
+    status.error = device.error;
+    if (!device.disk) {
+      status.state = device.was_plugged ? State::kGone : State::kWaiting;
+      continue;
+    }
+    status.state = State::kPlugged;
+    status.capacity = device.disk->geometry().capacity;
+    status.read_only = device.disk->geometry().read_only;
+    status.stats = device.disk->stats();
+    if (device.ring == nullptr) continue;
+    status.ring = device.ring->statistics();
+    status.backend_directory = device.identity;
+  }
+  return all;
+}
+
+}  // namespace splitring::tools
