@@ -61,11 +61,11 @@ TEST_F(DeviceConfig, AnErrorNamesItsLineAndColumn) {
   EXPECT_TRUE(refusal("[devices]\n\n  a = \"b\n").starts_with("devices.toml:3:")) << refusal("");
   EXPECT_TRUE(refusal("[devices]\na = \"no scheme\"\n").starts_with("devices.toml:2:5: a: "));
   EXPECT_EQ(refusal("[devices]\na = { disk = \"mem:1M\", mode = \"r\" }\n"),
-            "devices.toml:2:25: a.mode: no such setting; there are disk and read_only");
+            "devices.toml:2:24: a.mode: no such setting; there are disk and read_only");
   EXPECT_EQ(refusal("[devices]\na = { read_only = true }\n"),
             "devices.toml:2:5: a names no disk: add disk = \"...\"");
   EXPECT_EQ(refusal("[devices]\na = { disk = \"mem:1M\", read_only = \"yes\" }\n"),
-            "devices.toml:2:37: a.read_only is neither true nor false");
+            "devices.toml:2:36: a.read_only is neither true nor false");
   EXPECT_EQ(refusal("[devices]\na = \"mem:1M\"\na = \"mem:2M\"\n").substr(0, 15),
             "devices.toml:3:");
 }
