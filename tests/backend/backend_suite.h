@@ -54,3 +54,9 @@ inline void fill(std::span<std::byte> bytes, uint32_t seed) {
 }
 
 }  // namespace splitring::backend
+
+// The suite of the rows of facts B, in several files; one of them instantiates it. In a namespace
+// of its own since the room's main class has that name.
+namespace splitring::backend::rows {
+class Backend : public AllWays {};
+}  // namespace splitring::backend::rows
