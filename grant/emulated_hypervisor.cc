@@ -241,7 +241,7 @@ Result<> EmulatedHypervisor::check_share(const Domain& domain, size_t pages) con
 }
 
 Result<ShareId> EmulatedHypervisor::share(HandleId handle_id, DomId peer, Access peer_access,
-                                          std::shared_ptr<PageSource> source,
+                                          const std::shared_ptr<PageSource>& source,
                                           std::span<GrantRef> refs) {
   Handle* handle = TRY(find_handle(handle_id));
   const auto peer_domain = TRY(find_domain(peer));

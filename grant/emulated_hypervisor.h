@@ -95,7 +95,7 @@ class EmulatedHypervisor {
 
   // Grants refs.size() pages of `source`, in order, to `peer`; refs gets their references.
   Result<ShareId> share(HandleId handle, DomId peer, Access peer_access,
-                        std::shared_ptr<PageSource> source, std::span<GrantRef> refs);
+                        const std::shared_ptr<PageSource>& source, std::span<GrantRef> refs);
   Result<> end_share(HandleId handle, ShareId share);
   // Pages whose grants this handle has ended and that are still mapped.
   [[nodiscard]] uint32_t quarantined(HandleId handle) const;

@@ -47,7 +47,8 @@ class TestLane final : public BlockQueue {
   bool do_prepare_to_wait() noexcept override { return false; }
   Result<std::span<std::byte>> do_allocate(size_t bytes) override {
     if (disk_.faults_.no_pool) return fail(Errc::kLimit, "no pool");
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, bytes));  // freed below us
+    auto* memory = static_cast<std::byte*>(
+        std::aligned_alloc(kPageSize, round_up(bytes, kPageSize)));  // freed below us
     if (memory == nullptr) return fail(Errc::kLimit, "out of memory");
     return std::span(memory, bytes);
   }
