@@ -83,9 +83,8 @@ system_libraries = $(foreach r,$(1),$(LDLIBS_$(r)))
 # ---- programs ------------------------------------------------------------------------------------
 PROGRAMS := $(foreach d,$(wildcard tools/*/main.cc),$(patsubst tools/%/main.cc,%,$(d)))
 LDLIBS_program_splitringd := -lprometheus-cpp-core
-LDLIBS_program_kiosk := -lprometheus-cpp-core
-# Under a sanitizer g++ 12 takes Boost's empty optionals for uninitialized ones.
-CXXFLAGS_tools/kiosk/connection.cc := $(if $(SAN),-Wno-maybe-uninitialized)
+LDLIBS_kiosk := -lprometheus-cpp-core -lssl -lcrypto -lxxhash -lzstd -lz
+LDLIBS_program_kiosk := $(LDLIBS_kiosk)
 
 # What several programs share lives in tools/common.
 define program
@@ -105,7 +104,7 @@ TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
 TEST_SUPPORT_kv := tests/support/fs
 TEST_SUPPORT_tools := tests/support/fs
-LDLIBS_test_tools := -lprometheus-cpp-core
+LDLIBS_test_tools := $(LDLIBS_kiosk)
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
 define room_tests
 $(ROOT)/tests/$(1)_test: $$(call objects,$$(filter-out $(TEST_PROGRAMS),\
@@ -156,10 +155,15 @@ $(FUZZ)/%.o: %.cc | packages-fuzz
 # The tests' helpers come first: what they use lies in the rooms.
 $(FUZZ)/libsupport.a: $(call fuzz_objects,tests/support)
 $(FUZZ)/librooms.a: $(call fuzz_objects,$(ROOMS))
-$(FUZZ)/libsupport.a $(FUZZ)/librooms.a:
+# What parses of the kiosk: the rest of it is no library of a fuzzer's.
+FUZZ_KIOSK := $(addprefix tools/kiosk/,http/head_parser.cc http/http_text.cc http/web_socket.cc \
+  http/response.cc http/html_page.cc content/representation.cc)
+$(FUZZ)/libkiosk.a: $(FUZZ_KIOSK:%.cc=$(FUZZ)/%.o)
+$(FUZZ)/libsupport.a $(FUZZ)/librooms.a $(FUZZ)/libkiosk.a:
 	@rm -f $@
 	$(Q)ar rcs $@ $^
-$(FUZZ)/%_fuzz: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libsupport.a $(FUZZ)/librooms.a
+$(FUZZ)/%_fuzz: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libsupport.a $(FUZZ)/libkiosk.a \
+    $(FUZZ)/librooms.a
 	@echo "  link     $@"
 	$(Q)$(FUZZ_CXX) -pthread -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -o $@ $^ -lgtest \
 	  $(call system_libraries,$(ROOMS))
@@ -215,6 +219,7 @@ build-tests: all $(TESTS)
 bench: packages-bench
 	$(Q)$(MAKE) all $(BENCH_LOADS)
 	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
+	@tools/bench/http_bench.py --root $(ROOT) --out $(BUILD)/bench-http.json
 
 ## lint: clang-format, clang-tidy and who includes whom
 lint: lint-quick

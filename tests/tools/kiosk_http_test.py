@@ -2,10 +2,13 @@
 """The kiosk as a client sees it: every file of a real tree byte for byte, and clients that misbehave."""
 
 import http.client
+import gzip
 import os
 import re
+import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,7 +25,7 @@ LARGE_BYTES = 3_000_001  # several chunks, and not a whole block
 class Kiosk:
     """A kiosk over `tree`, on a port of its own."""
 
-    def __init__(self, scratch, tree, *options):
+    def __init__(self, scratch, tree, *options, scheme="http"):
         self.image = scratch / "site.tar"
         subprocess.run(["tar", "-C", tree, "-cf", self.image, "."], check=True)
         self.process = subprocess.Popen(
@@ -30,7 +33,7 @@ class Kiosk:
              "--threads", "2", *options], stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         found = re.fullmatch(
-            r"kiosk: serving (\d+) files, \d+ bytes of raw:.+ at http://127\.0\.0\.1:(\d+)/\n", line)
+            r"kiosk: serving (\d+) files, \d+ bytes of raw:.+ at " + scheme + r"://127\.0\.0\.1:(\d+)/\n", line)
         assert found, f"unexpected first line: {line!r}"
         self.files, self.port = int(found[1]), int(found[2])
 
@@ -39,6 +42,12 @@ class Kiosk:
         code = self.process.wait(timeout=60)
         self.process.stdout.close()
         return code
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
@@ -171,7 +180,7 @@ class KioskTest(unittest.TestCase):
                 (400, get + b": x\r\n\r\n"),
                 (400, b"GET / HTTP/1.1\r\n\r\n"),
                 (400, get + b"Host: y\r\n\r\n"),
-                (400, b"GET / HTTP/9.9\r\nHost: x\r\n\r\n"),
+                (505, b"GET / HTTP/9.9\r\nHost: x\r\n\r\n"),
                 (400, b"nonsense\r\n\r\n"),
                 (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
                 (413, get + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
@@ -228,6 +237,137 @@ class KioskTest(unittest.TestCase):
         self.assertEqual(float(after[not_found]) - float(before[not_found]), 1)
 
 
+    def test_parts_of_a_file_in_one_answer(self):
+        whole = (self.tree / "large.bin").read_bytes()
+        client = self.kiosk.http()
+        client.request("GET", "/large.bin", headers={"Range": "bytes=0-9,1000000-1999999,-5"})
+        reply = client.getresponse()
+        self.assertEqual(reply.status, 206)
+        kind, boundary = reply.getheader("Content-Type").split("; boundary=")
+        self.assertEqual(kind, "multipart/byteranges")
+        parts = reply.read().split(b"--" + boundary.encode())
+        self.assertEqual((parts[0], parts[-1]), (b"", b"--\r\n"))
+        bodies = [part.split(b"\r\n\r\n", 1)[1][:-2] for part in parts[1:-1]]
+        self.assertTrue(bodies == [whole[:10], whole[1000000:2000000], whole[-5:]])
+        client.close()
+
+    def test_text_is_compressed_for_who_wants_it(self):
+        client = self.kiosk.http()
+        client.request("GET", "/fs.h", headers={"Accept-Encoding": "gzip"})
+        reply = client.getresponse()
+        self.assertEqual(reply.getheader("Content-Encoding"), "gzip")
+        self.assertEqual(gzip.decompress(reply.read()), (self.tree / "fs.h").read_bytes())
+        client.close()
+
+    def test_curl_resumes_and_takes_all_in_one_connection(self):
+        url = f"http://127.0.0.1:{self.kiosk.port}"
+        with tempfile.TemporaryDirectory() as scratch:
+            got = Path(scratch) / "large.bin"
+            whole = (self.tree / "large.bin").read_bytes()
+            got.write_bytes(whole[:1_234_567])
+            subprocess.run(["curl", "-fsS", "-C", "-", "-o", got, url + "/large.bin"], check=True)
+            self.assertTrue(got.read_bytes() == whole)
+        result = subprocess.run(
+            ["curl", "-fsS", "--compressed", "-w", "%{num_connects} ", "-o", "/dev/null", "-o",
+             "/dev/null", url + "/fs.h", url + "/names/"], check=True, capture_output=True)
+        self.assertEqual(result.stdout, b"1 0 ")
+
+    def test_h2_a_client_that_hangs_up_half_way_costs_nobody(self):
+        for raw in (b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /lar", b""):
+            with self.kiosk.connect() as client:
+                client.sendall(raw)
+        with self.kiosk.connect() as client:
+            client.sendall(b"GET /empty.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)  # it may still want the answer
+            self.assertEqual(status_of(read_all(client)), 200)
+
+
+class Variants(unittest.TestCase):
+    """Kiosks with options of their own, over a small tree."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        (self.scratch / "tree").mkdir()
+        (self.scratch / "tree" / "index.html").write_text("<h1>start</h1>")
+        (self.scratch / "tree" / "large.bin").write_bytes(os.urandom(LARGE_BYTES))
+
+    def start(self, *options, scheme="http"):
+        kiosk = Kiosk(self.scratch, self.scratch / "tree", *options, scheme=scheme)
+        self.addCleanup(kiosk.kill)
+        return kiosk
+
+    def test_https_with_a_given_certificate(self):
+        certificate, key = self.scratch / "c.pem", self.scratch / "k.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                        "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
+                        "-out", certificate], check=True, capture_output=True)
+        kiosk = self.start("--certificate", certificate, "--key", key, scheme="https")
+        context = ssl.create_default_context(cafile=certificate)
+        client = http.client.HTTPSConnection("127.0.0.1", kiosk.port, timeout=60, context=context)
+        for path in ("index.html", "large.bin", "index.html"):
+            client.request("GET", "/" + path)
+            self.assertTrue(client.getresponse().read()
+                            == (self.scratch / "tree" / path).read_bytes())
+        client.close()
+        # Who speaks no TLS, or too old a one, gets nothing and harms nobody.
+        self.assertNotIn(b"HTTP", kiosk.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+        got = subprocess.run(["curl", "-sS", "--cacert", certificate, "--http1.1",
+                              f"https://127.0.0.1:{kiosk.port}/"], capture_output=True)
+        self.assertEqual(got.stdout, b"<h1>start</h1>", got.stderr)
+        self.assertEqual(kiosk.stop(), 0)
+
+    def test_h6_no_request_can_write_the_access_log_its_own_way(self):
+        log = self.scratch / "access.log"
+        kiosk = self.start("--access-log", log)
+        hostile = b'GET /"x\\\xff\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n'
+        kiosk.ask(hostile)
+        kiosk.ask(b'GET /\xff"\\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+        kiosk.ask(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        kiosk.ask(b"GET /large.bin HTTP/1.0\r\n\r\n")
+        kiosk.stop()
+        lines = log.read_text().splitlines()
+        form = re.compile(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] '
+                          r'"([ -~]*)" (\d{3}) (\d+)')
+        got = [form.fullmatch(line).groups() for line in lines]
+        self.assertEqual([(line, status) for line, status, _ in got],
+                         [("-", "400"), (r"GET /\xff\x22\x5c HTTP/1.1", "404"),
+                          ("HEAD / HTTP/1.1", "200"), ("GET /large.bin HTTP/1.0", "200")])
+        self.assertEqual([got[2][2], got[3][2]], ["0", str(LARGE_BYTES)])
+
+    def test_h2_ten_thousand_idle_clients_hold_little_and_block_nobody(self):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most < 10_100:
+            self.fail(f"{most} open files are allowed; the test wants 10,100")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        kiosk = self.start("--timeout", "600")
+        kiosk.ask(b"GET / HTTP/1.0\r\n\r\n")
+
+        def resident_bytes():
+            status = Path(f"/proc/{kiosk.process.pid}/status").read_text()
+            return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
+        before = resident_bytes()
+        clients = [kiosk.connect() for _ in range(10_000)]
+        self.addCleanup(lambda: [client.close() for client in clients])
+        get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        for client in clients:
+            client.sendall(get)
+        for client in clients:
+            self.assertEqual(status_of(client.recv(4096)), 200)
+        each = (resident_bytes() - before) / len(clients)
+        if "release" in str(BUILD):
+            self.assertLess(each, 2048, "bytes of the kiosk's memory for an idle client")
+        self.assertEqual(status_of(kiosk.ask(b"GET /large.bin HTTP/1.0\r\n\r\n")), 200)
+
+    def test_without_a_cache_it_reads_the_disk_each_time(self):
+        kiosk = self.start("--cache", "0")
+        for _ in range(2):
+            answer = kiosk.ask(b"GET / HTTP/1.0\r\n\r\n")
+            self.assertTrue(answer.endswith(b"<h1>start</h1>"), answer)
+
+
 class SlowClients(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
@@ -239,9 +379,7 @@ class SlowClients(unittest.TestCase):
         self.kiosk = Kiosk(Path(scratch.name), tree, "--timeout", "1", "--connections", "8")
 
     def tearDown(self):
-        self.kiosk.process.kill()
-        self.kiosk.process.wait()
-        self.kiosk.process.stdout.close()
+        self.kiosk.kill()
 
     def test_h2_a_head_that_never_ends_is_closed(self):
         with self.kiosk.connect() as idle, self.kiosk.connect() as slow:

@@ -1,17 +1,20 @@
 // kiosk: a tar archive on a disk, served as a web site.
+//
+// This file is also the example of a service on Splitring: it opens a disk by its URI, reads an
+// archive from it, says which sources answer a request in which order, and runs the server.
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <optional>
 #include <thread>
 
-#include "fs/tar/tar_file_system.h"
 #include "tools/common/disks.h"
 #include "tools/common/program.h"
 #include "tools/common/stop_signals.h"
-#include "tools/kiosk/http_server.h"
-#include "tools/kiosk/kiosk_metrics.h"
-#include "tools/kiosk/site.h"
+#include "tools/kiosk/content/store_source.h"
+#include "tools/kiosk/content/tar_volume.h"
+#include "tools/kiosk/http/server.h"
 
 namespace {
 
@@ -19,8 +22,12 @@ using namespace splitring;
 
 struct Options {
   std::string disk;
-  kiosk::ServerOptions server;
+  http::ServerOptions server;
   unsigned timeout_s = 20;
+  uint64_t cache_bytes = uint64_t{64} << 20;
+  std::string access_log;
+  std::string certificate;
+  std::string key;
   HostOptions host;
 };
 
@@ -48,6 +55,22 @@ void add_options(CLI::App& program, Options& options) {
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
+  program
+      .add_option("--cache", options.cache_bytes,
+                  "Memory for answers that are kept, of all threads together; 0 keeps none")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false));
+  program
+      .add_option("--access-log", options.access_log,
+                  "Append a line for every answer, in the common log format; - for the output")
+      ->type_name("FILE");
+  auto* const certificate =
+      program.add_option("--certificate", options.certificate, "Serve HTTPS with this chain (PEM)")
+          ->type_name("FILE");
+  auto* const key =
+      program.add_option("--key", options.key, "The certificate's key (PEM)")->type_name("FILE");
+  certificate->needs(key);
+  key->needs(certificate);
   tools::add_host_options(program, options.host);
   program.footer(
       "Examples:\n"
@@ -62,26 +85,45 @@ void report_warnings(const TarFileSystem& tar) {
     spdlog::warn("and {} more like these", tar.warning_count() - tar.warnings().size());
 }
 
-// The lane goes before the workers open theirs: a disk may have one only.
-Result<std::unique_ptr<TarFileSystem>> open_archive(BlockDevice& disk) {
-  const auto lane = TRY(disk.open_queue({}));
-  auto tar = TarFileSystem::open(*lane);
-  if (!tar) return fail_within(disk.name(), std::move(tar).error());
-  return tar;
-}
-
-Result<> serve(const Options& options) {
+Result<> serve(Options options) {
   const tools::StopSignals stop = TRY(tools::StopSignals::install());
+
+  // The content: an archive on a disk, wherever that is.
   tools::Disks disks(options.host);
-  const auto disk = TRY(disks.open(options.disk, /*read_only=*/true));
-  const auto tar = TRY(open_archive(*disk));
-  report_warnings(*tar);
-  kiosk::KioskMetrics metrics;
-  const kiosk::Site site(*tar, [&metrics] { return metrics.text(); });
-  const auto server = TRY(kiosk::HttpServer::open(*disk, site, metrics, options.server));
+  const auto volume =
+      TRY(kiosk::TarVolume::open(TRY(disks.open(options.disk, /*read_only=*/true))));
+  report_warnings(volume->tar());
+  const kiosk::VolumeSlot slot(volume);
+
+  // The pages that are made for each request.
+  http::Metrics metrics;
+  http::Pages pages;
+  pages.add("/metrics", [&metrics](const http::Request&) {
+    return http::fresh_page("text/plain; version=0.0.4; charset=utf-8", metrics.text());
+  });
+
+  // Who answers, in this order. Each thread has sources of its own.
+  const auto sources = [&](http::Loop& loop, http::WorkerMetrics& counters) {
+    std::vector<std::unique_ptr<http::Source>> made;
+    made.push_back(std::make_unique<kiosk::StoreSource>(
+        slot,
+        kiosk::StoreSourceOptions{.cache_bytes = options.cache_bytes / options.server.threads},
+        loop, counters));
+    made.push_back(pages.source());
+    return made;
+  };
+
+  std::optional<http::TlsContext> tls;
+  if (!options.certificate.empty())
+    options.server.tls =
+        &tls.emplace(TRY(http::TlsContext::load(options.certificate, options.key)));
+  std::optional<http::AccessLog> log;
+  if (!options.access_log.empty())
+    options.server.access_log = &log.emplace(TRY(http::AccessLog::open(options.access_log)));
+  const auto server = TRY(http::Server::open(options.server, sources, metrics));
   std::printf("kiosk: serving %llu files, %llu bytes of %s at %s\n",
-              static_cast<unsigned long long>(tar->file_count()),
-              static_cast<unsigned long long>(tar->file_bytes()), disk->name().c_str(),
+              static_cast<unsigned long long>(volume->tar().file_count()),
+              static_cast<unsigned long long>(volume->tar().file_bytes()), volume->name().c_str(),
               server->url().c_str());
   std::fflush(stdout);
   server->run(stop.fd());
@@ -98,6 +140,7 @@ int main(int argc, char** argv) {
   if (const auto exit_code = tools::parse_arguments(program, argc, argv)) return *exit_code;
   options.server.timeout = std::chrono::seconds(options.timeout_s);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kiosk"));
-  if (const auto done = serve(options); !done) return tools::report_failure("kiosk", done.error());
+  if (const auto done = serve(std::move(options)); !done)
+    return tools::report_failure("kiosk", done.error());
   return tools::kExitOk;
 }

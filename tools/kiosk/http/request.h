@@ -1,0 +1,67 @@
+// One request's head, as a client wrote it: checked for form, otherwise believed in nothing.
+//
+// The views point into the memory that was parsed and live until the handler returns.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace splitring::http {
+
+// Longest request line and headers together, and most headers. Ours; nginx's are 8 KiB a line.
+inline constexpr size_t kMaxHeadBytes = size_t{16} << 10;
+inline constexpr size_t kMaxHeaders = 100;
+
+enum class Method : uint8_t { kGet, kHead, kOther };
+
+// Headers that the engine or a source looks at; all others are kept by name only.
+enum class Known : uint8_t {
+  kHost,
+  kConnection,
+  kContentLength,
+  kTransferEncoding,
+  kAcceptEncoding,
+  kIfMatch,
+  kIfNoneMatch,
+  kIfModifiedSince,
+  kIfUnmodifiedSince,
+  kIfRange,
+  kRange,
+  kUpgrade,
+  kUserAgent,
+  kReferer,
+};
+inline constexpr size_t kKnownCount = 14;
+
+struct Header {
+  std::string_view name;
+  std::string_view value;  // without blanks around it
+};
+
+struct Request {
+  Method method = Method::kOther;
+  std::string_view method_text = {};
+  std::string_view target = {};  // as sent
+  // Percent-decoded; begins with '/', holds no NUL and no component "..".
+  std::string_view path = {};
+  std::string_view query = {};  // as sent, with its '?', or empty
+  bool is_http_10 = false;
+  bool keep_alive = true;
+  bool has_body = false;  // announces one; none is ever read
+
+  // By Known; of one that comes several times the first. Absent: empty.
+  std::array<std::string_view, kKnownCount> known = {};
+  std::span<const Header> headers = {};
+
+  [[nodiscard]] std::string_view header(Known name) const {
+    return known[static_cast<size_t>(name)];
+  }
+  // In any case; of several the first. Absent: empty.
+  [[nodiscard]] std::string_view header(std::string_view name) const;
+  [[nodiscard]] bool is_head() const { return method == Method::kHead; }
+};
+
+}  // namespace splitring::http
