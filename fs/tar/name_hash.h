@@ -1,5 +1,6 @@
 // A keyed hash of names: who writes an archive cannot choose names that collide, so looking up
-// stays O(1) whatever the archive says. Not for anything that leaves the process.
+// stays O(1) whatever the archive says. A saved index keeps its keys, for those who may read
+// it: they can slow down nobody but a reader of an archive that they can write, until it changes.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,12 @@ class NameHash {
     for (uint64_t* key : {&first_key_, &second_key_})
       *key = uint64_t{entropy()} << 32 | entropy() | 1;  // odd: never zero
   }
+
+  // With keys of an earlier one, which a saved index holds: it hashes the same.
+  NameHash(uint64_t first_key, uint64_t second_key)
+      : first_key_(first_key), second_key_(second_key) {}
+  [[nodiscard]] uint64_t first_key() const { return first_key_; }
+  [[nodiscard]] uint64_t second_key() const { return second_key_; }
 
   // Multiplies 16 bytes a step into 128 bits and folds them; the length goes into the last step,
   // so that a name and the same name with NULs behind it differ.

@@ -31,24 +31,69 @@ Result<std::unique_ptr<TarFileSystem>> TarFileSystem::open(BlockQueue& lane,
                                                            const TarLimits& limits) {
   std::unique_ptr<TarFileSystem> tar(new TarFileSystem(limits));
   ReadAhead disk(lane);
-  tar->end_ = TRY(TarScanner(disk, tar->index_, tar->notes_, limits.stop_at_end).run());
+  TarSummary& summary = tar->summary_;
+  summary.disk_bytes = lane.geometry().capacity.bytes();
+  summary.end = TRY(TarScanner(disk, tar->index_, summary.notes, limits.stop_at_end).run());
   tar->table_ = tar->index_.table();
   tar->count_files();
   return tar;
+}
+
+Result<std::unique_ptr<TarFileSystem>> TarFileSystem::open_saved(BlockQueue& lane,
+                                                                 const std::string& index_path,
+                                                                 const ImageIdentity& image) {
+  SavedTarIndex saved =
+      TRY(open_saved_tar_index(index_path, image, lane.geometry().capacity.bytes()));
+  std::unique_ptr<TarFileSystem> tar(new TarFileSystem(TarLimits{}));
+  tar->pages_ = std::move(saved.pages);
+  tar->table_ = saved.table;
+  tar->summary_ = std::move(saved.summary);
+  return tar;
+}
+
+Result<> TarFileSystem::save(const std::string& index_path, const ImageIdentity& image) const {
+  return save_tar_index(index_path, image, index_.parts(), summary_);
+}
+
+Result<> TarFileSystem::check_index() const {
+  if (pages_) (void)pages_->ready(pages_->bytes().data(), pages_->bytes().size());
+  for (TarTable::Id id = 0; id < table_.size() && intact(); id++) (void)describe(id);
+  if (!intact()) return fail(Errc::kInvalid, "the saved index is damaged: make it anew");
+  return {};
 }
 
 void TarFileSystem::count_files() {
   for (TarTable::Id id = 0; id < table_.size(); id++) {
     const TarRecord& record = table_.record(id);
     if (record.kind != TarKind::kFile) continue;
-    file_count_++;
+    summary_.file_count++;
     // Sparse files may claim any size up to 2^63.
-    if (__builtin_add_overflow(file_bytes_, record.size, &file_bytes_)) file_bytes_ = UINT64_MAX;
+    if (__builtin_add_overflow(summary_.file_bytes, record.size, &summary_.file_bytes))
+      summary_.file_bytes = UINT64_MAX;
   }
+}
+
+bool TarFileSystem::is_sane(const TarRecord& record) const {
+  if (record.kind > TarKind::kSpecial) return false;
+  if (!record.has(TarRecord::kSparse))
+    return record.kind != TarKind::kFile ||
+           in_range(record.offset, record.size, summary_.disk_bytes);
+  uint64_t end = 0;
+  for (const TarExtent& extent : table_.extents(record)) {
+    if (extent.first < end || !in_range(extent.first, extent.bytes, record.size) ||
+        !in_range(extent.offset, extent.bytes, summary_.disk_bytes))
+      return false;
+    end = extent.first + extent.bytes;
+  }
+  return true;
 }
 
 TarEntry TarFileSystem::describe(TarTable::Id id) const {
   const TarRecord& record = table_.record(id);
+  if (pages_ && !is_sane(record)) {
+    pages_->report_damage();
+    return {.path = table_.path(record), .kind = TarKind::kSpecial};
+  }
   return {.path = table_.path(record),
           .kind = record.kind,
           .size = record.size,
@@ -114,8 +159,13 @@ std::vector<TarEntry> TarFileSystem::list(std::string_view directory) const {
   auto id = table_.find(TarIndex::normalize(directory));
   if (!id) return children;
   for (TarTable::Id child = table_.record(*id).first_child; child != TarTable::kRoot;
-       child = table_.record(child).next_sibling)
+       child = table_.record(child).next_sibling) {
+    if (children.size() == table_.size()) {  // a saved index whose siblings form a circle
+      pages_->report_damage();
+      return {};
+    }
     children.push_back(describe(child));
+  }
   std::sort(children.begin(), children.end(),
             [](const TarEntry& a, const TarEntry& b) { return a.path < b.path; });
   return children;

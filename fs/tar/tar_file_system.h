@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "blkimage/block_device.h"
+#include "fs/tar/saved_index.h"
 #include "fs/tar/tar_index.h"
 #include "fs/tar/tar_scanner.h"
 
@@ -60,6 +61,19 @@ class TarFileSystem {
   static Result<std::unique_ptr<TarFileSystem>> open(BlockQueue& lane,
                                                      const TarLimits& limits = {});
 
+  // The same from an index that was saved beside the image, without a scan; `lane` is that of the
+  // image's disk. Errors: see open_saved_tar_index(); open() the image then.
+  static Result<std::unique_ptr<TarFileSystem>> open_saved(BlockQueue& lane,
+                                                           const std::string& index_path,
+                                                           const ImageIdentity& image);
+  // Precondition: not itself from a saved index.
+  Result<> save(const std::string& index_path, const ImageIdentity& image) const;
+  // A saved index is read and checked bit by bit as it is used. What is damaged reads as if it were
+  // not in the archive, and from then on this is false: open() the image, and ask again.
+  [[nodiscard]] bool intact() const { return !pages_ || pages_->intact(); }
+  // Reads and checks all of it at once. kInvalid: damaged.
+  Result<> check_index() const;
+
   // The entry of that path, in any spelling; links are not followed.
   [[nodiscard]] std::optional<TarEntry> find(std::string_view path) const;
   // The same with symbolic links followed, in every component. Nothing: no such entry, or links
@@ -76,26 +90,27 @@ class TarFileSystem {
   Result<size_t> read(BlockQueue& lane, const TarEntry& file, uint64_t offset,
                       std::span<std::byte> out) const;
 
-  [[nodiscard]] uint64_t file_count() const { return file_count_; }
+  [[nodiscard]] uint64_t file_count() const { return summary_.file_count; }
   [[nodiscard]] uint64_t file_bytes() const {
-    return file_bytes_;
+    return summary_.file_bytes;
   }  // links count as what they read
   // What was left out, or where the archive is damaged. The first ones in full.
-  [[nodiscard]] const std::vector<std::string>& warnings() const { return notes_.kept(); }
-  [[nodiscard]] uint64_t warning_count() const { return notes_.total(); }
-  [[nodiscard]] const TarEnd& end() const { return end_; }
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return summary_.notes.kept(); }
+  [[nodiscard]] uint64_t warning_count() const { return summary_.notes.total(); }
+  [[nodiscard]] const TarEnd& end() const { return summary_.end; }
 
  private:
   explicit TarFileSystem(const TarLimits& limits) : index_(limits) {}
   [[nodiscard]] TarEntry describe(TarTable::Id id) const;
   void count_files();
 
-  TarIndex index_;
-  TarTable table_;
-  TarNotes notes_;
-  TarEnd end_;
-  uint64_t file_count_ = 0;
-  uint64_t file_bytes_ = 0;
+  // False: it says what cannot be. Only a saved one can.
+  [[nodiscard]] bool is_sane(const TarRecord& record) const;
+
+  TarIndex index_;                        // empty if it was saved
+  std::unique_ptr<SavedTarPages> pages_;  // of a saved index
+  TarTable table_;                        // upon either
+  TarSummary summary_;
 };
 
 }  // namespace splitring

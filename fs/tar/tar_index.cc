@@ -86,12 +86,6 @@ void TarIndex::set_body(Id link, const TarRecord& target) {
   record.extents = target.extents;
 }
 
-void TarIndex::shrink() {
-  records_.shrink_to_fit();
-  names_.shrink_to_fit();
-  extents_.shrink_to_fit();
-}
-
 Result<> TarIndex::append_normalized(std::string_view path) {
   if (path.empty()) return fail(Errc::kInvalid, "empty name");
   if (path.size() > kMaxTarPathBytes) return fail(Errc::kInvalid, "name too long");

@@ -64,8 +64,6 @@ class TarIndex {
   Result<Id> add(std::string_view path, const Facts& facts);
   // Makes `link` another name of what `target` is or was: kind, body, symbolic link's target.
   void set_body(Id link, const TarRecord& target);
-  // Gives back memory that growing has reserved.
-  void shrink();
 
   // Any spelling.
   [[nodiscard]] static std::string normalize(std::string_view path);

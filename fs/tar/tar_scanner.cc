@@ -65,7 +65,6 @@ Result<TarEnd> TarScanner::run() {
   if (next == Next::kGoOn && (pending_.long_name || pending_.long_link || pending_.pax))
     stop("the archive ends behind a long name or an extended header");
   resolve_late_hard_links();
-  index_.shrink();
   return TarEnd{offset_, cause_};
 }
 
@@ -116,7 +115,8 @@ Result<TarScanner::Next> TarScanner::take_zero_block() {
 Result<TarScanner::Next> TarScanner::take_member(Member& member) {
   const TarHeader& header = member.header;
   member.stored = has_no_body(header.type) ? 0 : header.size;
-  if (!has_no_body(header.type) && !is_extended_header(header.type)) {
+  // The map of an old GNU sparse member was checked against its own size.
+  if (!has_no_body(header.type) && !is_extended_header(header.type) && header.type != 'S') {
     if (global_.size) member.stored = *global_.size;
     if (pending_.pax && pending_.pax->size) member.stored = *pending_.pax->size;
   }

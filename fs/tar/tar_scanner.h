@@ -18,29 +18,11 @@
 #include "fs/tar/read_ahead.h"
 #include "fs/tar/tar_header.h"
 #include "fs/tar/tar_index.h"
+#include "fs/tar/tar_notes.h"
 #include "fs/tar/tar_pax.h"
 #include "fs/tar/tar_sparse.h"
 
 namespace splitring {
-
-// Remarks for a person, the first few in full.
-class TarNotes {
- public:
-  static constexpr size_t kKept = 64;
-
-  void add(std::string note) {
-    if (total_++ < kKept) kept_.push_back(std::move(note));
-  }
-  [[nodiscard]] const std::vector<std::string>& kept() const { return kept_; }
-  [[nodiscard]] uint64_t total() const { return total_; }
-
- private:
-  std::vector<std::string> kept_;
-  uint64_t total_ = 0;
-};
-
-// A name for a message: control characters and what is not ASCII as \xNN, cut when very long.
-[[nodiscard]] std::string printable_name(std::string_view name);
 
 // Where the reading ended.
 struct TarEnd {

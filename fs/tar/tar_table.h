@@ -1,7 +1,9 @@
 // The index of an archive as it is read: a table from path to record, and the directories that the
-// records form. A view of what a TarIndex has built. Any number of threads.
+// records form. A view: of what a TarIndex has built, or of a saved index whose pages are read and
+// checked as they are needed. Any number of threads.
 //
-// Total: whatever its parts say, nothing outside them is touched and every call ends.
+// Total: whatever the bytes of a saved index say, nothing outside its parts is touched and every
+// call ends. What cannot be had reads as an empty record, and the pages remember the damage.
 #pragma once
 
 #include <cstddef>
@@ -57,6 +59,8 @@ struct TarCell {
   uint32_t id;   // 0: empty, the root is not in the table
 };
 
+class SavedTarPages;
+
 class TarTable {
  public:
   using Id = uint32_t;
@@ -64,10 +68,11 @@ class TarTable {
 
   struct Parts {
     std::span<const TarRecord> records;  // at least the root
-    std::span<const char> names;
+    std::span<const char> names = {};
     std::span<const TarCell> cells;  // a power of two
-    std::span<const TarExtent> extents;
-    NameHash hash;
+    std::span<const TarExtent> extents = {};
+    NameHash hash = {};
+    const SavedTarPages* pages = nullptr;  // of a saved index
   };
 
   TarTable() = default;
@@ -119,8 +124,10 @@ class TarTable {
   }
   template <class T>
   [[nodiscard]] bool is_there(std::span<const T> part, size_t first, size_t count) const {
-    return in_range(first, count, part.size());
+    if (!in_range(first, count, part.size())) return false;
+    return parts_.pages == nullptr || is_read(part.data() + first, count * sizeof(T));
   }
+  [[nodiscard]] bool is_read(const void* at, size_t bytes) const;
   static const TarRecord& nothing();
 
   Parts parts_;

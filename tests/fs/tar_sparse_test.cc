@@ -158,6 +158,21 @@ TEST(TarSparse, TAR5_MapsThatLieAreRefusedAndCostTheirMemberOnly) {
   EXPECT_EQ(open.tar->warning_count(), 11U);
 }
 
+TEST(TarSparse, TAR5_NoOtherSizeMakesAMapLeadOutOfTheDisk) {
+  const std::string bytes =
+      TarBuilder()
+          .pax(record("size", "0"))
+          .member("far", "", 'S', {},
+                  [](TarWireHeader& header) {
+                    old_gnu({{0, uint64_t{1} << 32}}, uint64_t{1} << 32)(header);
+                    std::memcpy(header.size.data(), "40000000000", 11);
+                  })
+          .bytes();
+  const OpenTar open = open_tar(bytes);
+  EXPECT_FALSE(open.tar->find("far"));
+  EXPECT_TRUE(open.warns_of("truncated"));
+}
+
 TEST(TarSparse, TAR5_EndlessMapsAndVolumeHeadersTakeBoundedTime) {
   auto endless = TarBuilder().member("endless", "", 'S', {}, old_gnu({}, 5, true));
   for (int i = 0; i < 1000; i++) endless.raw(map_block({}, true));
