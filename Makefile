@@ -36,6 +36,7 @@ USES_tools := kv backend frontend fs ring xenbus grant blkimage base
 LDLIBS_grant := -lxengnttab -lxenevtchn
 LDLIBS_xenbus := -lxenstore
 LDLIBS_blkimage := -luring
+LDLIBS_fs := -lzstd -lz
 LDLIBS_kv := -lcrypto
 LDLIBS_base := -lspdlog -lfmt
 
@@ -136,7 +137,9 @@ BENCH_LOADS := $(patsubst tools/bench/%.cc,$(ROOT)/bench/%,$(wildcard tools/benc
 $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 	@mkdir -p $(@D)
 	@echo "  link     $@"
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS_bench_$*)
+$(ROOT)/bench/tar_load: $(call libraries,fs blkimage base)
+LDLIBS_bench_tar_load := $(call system_libraries,fs blkimage base)
 
 # ---- fuzzers: each tests/fuzz/NAME_fuzz.cc with every room, built by clang --------------------------
 SECONDS ?= 20

@@ -1,9 +1,12 @@
 #include "tools/common/disks.h"
 
 #include <filesystem>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "frontend/disk.h"
+#include "fs/tar/packed_image.h"
 #include "xenbus/device_path.h"
 
 namespace splitring::tools {
@@ -52,6 +55,7 @@ Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOpt
 
 Disks::Disks(HostOptions host)
     : host_(std::make_unique<LazyHost>(std::move(host))), schemes_(DiskSchemes::images()) {
+  add_packed_schemes(schemes_);
   schemes_.add(
       "vbd", "vbd:xvda",
       [host = host_.get()](const DiskUri& uri,
@@ -71,7 +75,8 @@ Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool re
 
 Result<std::string> portable_disk_uri(const std::string& text) {
   const DiskUri uri = TRY(parse_disk_uri(text));
-  if (uri.scheme != "raw" || uri.target.starts_with('/')) return text;
+  static const std::set<std::string_view> files = {"raw", "zst", "gz", "archive"};
+  if (!files.contains(uri.scheme) || uri.target.starts_with('/')) return text;
   std::error_code error;
   const auto path = std::filesystem::absolute(uri.target, error);
   if (error) return fail_errno(text, error.value());
