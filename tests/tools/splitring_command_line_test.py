@@ -13,8 +13,9 @@ sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
 from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 
 COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "list"], ["attach"],
-            ["detach"], ["list"], ["info"], ["cp"], ["bench"], ["tar", "ls"], ["tar", "cat"],
-            ["crunch"]]
+            ["detach"], ["list"], ["info"], ["cp"], ["bench"], ["crunch"],
+            *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract", "verify",
+                                         "index"))]
 
 
 def options_in(help_text):
@@ -70,7 +71,8 @@ class CommandLine(ProgramTest):
     def test_completion_knows_every_command_and_option(self):
         self.assertEqual(complete("splitring "), {words[0] for words in COMMANDS})
         self.assertEqual(complete("splitring domain "), {"create", "destroy", "list"})
-        self.assertEqual(complete("splitring tar "), {"ls", "cat"})
+        self.assertEqual(complete("splitring tar "),
+                         {words[1] for words in COMMANDS if words[0] == "tar"})
         for words in COMMANDS:
             with self.subTest(command=words):
                 known = options_in(run(SPLITRING, *words, "--help").output)
@@ -96,7 +98,8 @@ class CommandLine(ProgramTest):
                 helps += [run(program, *words, "--help").output for words in COMMANDS]
             for option in sorted(set().union(*map(options_in, helps))):
                 with self.subTest(page=page, option=option):
-                    short = {"--recursive": "-r", "--verbose": "-v"}.get(option, option)
+                    short = {"--recursive": "-r", "--verbose": "-v",
+                             "--directory": "-C"}.get(option, option)
                     self.assertIn(short, text)
 
 

@@ -16,8 +16,13 @@ declare -gA _splitring_options=(
   [cp]='--json'
   [bench]='--rw= --bs= --qd= --lanes= --secs= --poll= --pin= --server-pid= --write-destroys-data --json'
   [tar]=''
-  [tar ls]='--recursive --json'
-  [tar cat]=''
+  [tar create]='--directory= --reproducible --overwrite --json'
+  [tar append]='--directory= --reproducible --repair --json'
+  [tar ls]='--recursive --ignore-zeros --json'
+  [tar cat]='--ignore-zeros'
+  [tar extract]='--directory= --overwrite --same-owner --ignore-zeros --json'
+  [tar verify]='--directory= --ignore-zeros --json'
+  [tar index]=''
   [crunch]='--output= --name='
 )
 _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --metrics= --log-level= --version --help'
@@ -27,7 +32,7 @@ _splitring_commands() {
   case $1 in
     .) echo 'host domain attach detach list info cp bench tar crunch' ;;
     domain) echo 'create destroy list' ;;
-    tar) echo 'ls cat' ;;
+    tar) echo 'create append ls cat extract verify index' ;;
   esac
 }
 
@@ -35,15 +40,16 @@ _splitring_commands() {
 _splitring_disk() {
   local current=$1
   case $current in
-    raw:*) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -f -- "${current#raw:}") ;;
-    *) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -W 'raw: mem: vbd:' -- "$current") ;;
+    raw:* | zst:* | gz:* | archive:*)
+      compopt -o nospace; mapfile -t COMPREPLY < <(compgen -f -- "${current#*:}") ;;
+    *) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -W 'raw: mem: vbd: zst: gz: archive:' -- "$current") ;;
   esac
 }
 
 _splitring_value() {
   local option=$1 current=$2
   case $option in
-    --dir | --host | --allow-root) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    --dir | --host | --allow-root | --directory) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     --control | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
@@ -91,7 +97,7 @@ _splitring() {
     local commands
     commands=$(_splitring_commands "$command")
     case $command in
-      info | cp | bench | 'tar ls' | 'tar cat') _splitring_disk "$current" ;;
+      info | cp | bench | 'tar '*) _splitring_disk "$current" ;;
       crunch) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
       *) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
     esac

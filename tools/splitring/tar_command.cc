@@ -1,14 +1,14 @@
 // splitring tar: looks into a tar archive on a disk.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
 #include <memory>
 #include <vector>
 
-#include "fs/tar/tar_file_system.h"
-#include "tools/common/disks.h"
-#include "tools/splitring/command.h"
+#include "tools/common/archive.h"
 #include "tools/splitring/json_output.h"
+#include "tools/splitring/tar_session.h"
 
 namespace splitring::tools {
 namespace {
@@ -16,31 +16,11 @@ namespace {
 constexpr size_t kReadBytes = 1U << 20;
 
 struct TarOptions {
-  std::string disk;
+  TarChoice archive;
   std::string path;
   bool recursive = false;
   bool json = false;
 };
-
-// A disk with an archive on it, open.
-struct OpenTar {
-  Disks disks;
-  std::unique_ptr<BlockDevice> disk;
-  std::unique_ptr<BlockQueue> lane;
-  std::unique_ptr<TarFileSystem> files;
-};
-
-Result<std::unique_ptr<OpenTar>> open_tar(const Session& session, const std::string& disk) {
-  auto tar = std::make_unique<OpenTar>(OpenTar{Disks(session.host), {}, {}, {}});
-  tar->disk = TRY(tar->disks.open(disk, true));
-  tar->lane = TRY(tar->disk->open_queue({}));
-  auto files = TarFileSystem::open(*tar->lane);
-  if (!files) return fail_within(disk, std::move(files).error());
-  tar->files = std::move(*files);
-  for (const std::string& warning : tar->files->warnings())
-    std::fprintf(stderr, "splitring: tar: warning: %s\n", printable(warning).c_str());
-  return tar;
-}
 
 const char* to_string(TarKind kind) {
   switch (kind) {
@@ -71,9 +51,11 @@ void print_entry(const TarEntry& entry) {
 }
 
 nlohmann::json to_json(const TarEntry& entry) {
-  return {{"path", entry.path}, {"kind", to_string(entry.kind)},
-          {"size", entry.size}, {"mtime", entry.mtime_s},
-          {"mode", entry.mode}, {"link", entry.link}};
+  return {{"path", entry.path},    {"kind", to_string(entry.kind)},
+          {"size", entry.size},    {"mtime", entry.mtime_s},
+          {"mode", entry.mode},    {"link", entry.link},
+          {"uid", entry.uid},      {"gid", entry.gid},
+          {"sparse", entry.sparse}};
 }
 
 Result<TarEntry> resolve(const TarFileSystem& files, const std::string& path) {
@@ -101,7 +83,7 @@ Result<std::vector<TarEntry>> entries_to_show(const TarFileSystem& files,
 }
 
 Result<> list_tar(const Session& session, const TarOptions& options) {
-  const auto tar = TRY(open_tar(session, options.disk));
+  const auto tar = TRY(open_tar(session, options.archive));
   const std::vector<TarEntry> entries = TRY(entries_to_show(*tar->files, options));
   if (!options.json) {
     for (const TarEntry& entry : entries) print_entry(entry);
@@ -114,7 +96,7 @@ Result<> list_tar(const Session& session, const TarOptions& options) {
 }
 
 Result<> print_file(const Session& session, const TarOptions& options) {
-  const auto tar = TRY(open_tar(session, options.disk));
+  const auto tar = TRY(open_tar(session, options.archive));
   const TarEntry file = TRY(resolve(*tar->files, options.path));
   std::vector<std::byte> buffer(kReadBytes);
   for (uint64_t offset = 0;;) {
@@ -131,10 +113,11 @@ Result<> print_file(const Session& session, const TarOptions& options) {
 void add_list(CLI::App& parent, Session& session) {
   auto options = std::make_shared<TarOptions>();
   CLI::App* command = parent.add_subcommand("ls", "Show a directory of the archive");
-  command->add_option("disk", options->disk, "The disk")->type_name("DISK")->required();
+  add_disk_option(*command, options->archive.disk);
   command->add_option("path", options->path, "Directory or file (default: the root)")
       ->type_name("PATH");
   command->add_flag("-r,--recursive", options->recursive, "With all that lies below");
+  add_joined_option(*command, options->archive.joined);
   command->add_flag("--json", options->json, "As JSON");
   runs(*command, session, options, list_tar);
 }
@@ -143,23 +126,48 @@ void add_cat(CLI::App& parent, Session& session) {
   auto options = std::make_shared<TarOptions>();
   CLI::App* command =
       parent.add_subcommand("cat", "Write a file of the archive to standard output");
-  command->add_option("disk", options->disk, "The disk")->type_name("DISK")->required();
+  add_disk_option(*command, options->archive.disk);
   command->add_option("path", options->path, "The file")->type_name("PATH")->required();
+  add_joined_option(*command, options->archive.joined);
   runs(*command, session, options, print_file);
 }
 
 }  // namespace
 
+Result<std::unique_ptr<OpenTar>> open_tar(const Session& session, const TarChoice& choice) {
+  auto tar = std::make_unique<OpenTar>(OpenTar{Disks(session.host), {}, {}, {}});
+  tar->disk = TRY(tar->disks.open(choice.disk, true));
+  tar->lane = TRY(tar->disk->open_queue({}));
+  tar->files = TRY(open_archive(*tar->lane, choice.disk, {.stop_at_end = !choice.joined}));
+  for (const std::string& warning : tar->files->warnings())
+    std::fprintf(stderr, "splitring: tar: warning: %s\n", printable(warning).c_str());
+  return tar;
+}
+
+void add_disk_option(CLI::App& command, std::string& disk) {
+  command.add_option("disk", disk, "The disk with the archive")->type_name("DISK")->required();
+}
+
+void add_joined_option(CLI::App& command, bool& joined) {
+  command.add_flag("-i,--ignore-zeros", joined,
+                   "Read on behind the archive's end, where another may be joined to it");
+}
+
 void add_tar_command(CLI::App& program, Session& session) {
-  CLI::App* command = program.add_subcommand("tar", "Look into a tar archive on a disk");
+  CLI::App* command = program.add_subcommand("tar", "Tar archives on disks");
   command->require_subcommand(1);
   command->footer(
       "Examples:\n"
+      "  splitring tar create raw:docs.tar -C /srv/docs .\n"
       "  splitring tar ls raw:docs.tar manual/en\n"
       "  splitring tar ls vbd:xvda --recursive --json\n"
-      "  splitring tar cat raw:docs.tar index.html > index.html");
+      "  splitring tar cat raw:docs.tar index.html > index.html\n"
+      "  splitring tar append raw:docs.tar -C /srv/docs news.html\n"
+      "  splitring tar extract vbd:xvda -C /tmp/docs");
+  add_tar_write_commands(*command, session);
   add_list(*command, session);
   add_cat(*command, session);
+  add_tar_read_commands(*command, session);
 }
 
 }  // namespace splitring::tools
