@@ -24,6 +24,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tar_rows import TarRows
+
 IMAGE_BYTES = 1 << 30
 
 # work: (rw, block bytes, depth)
@@ -334,6 +336,19 @@ def machine_busy_seconds():
     return sum(ticks[i] for i in (0, 1, 2, 5, 6)) / per_second, ticks[7] / per_second
 
 
+def measure_archives(arguments):
+    """The rows about archives; none if --only names others."""
+    if arguments.only not in "archives":
+        return None
+    rows = TarRows(arguments.root.resolve())
+    try:
+        rows.prepare()
+        rows.measure(arguments.rounds)
+    finally:
+        rows.clean()
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", required=True, type=Path)
@@ -344,6 +359,7 @@ def main():
     arguments = parser.parse_args()
     if os.cpu_count() < 2:
         sys.exit("bench: two CPUs are needed, one for each end of a ring")
+    archives = measure_archives(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(arguments, scratch)
         try:
@@ -355,9 +371,11 @@ def main():
             elapsed = time.monotonic() - begin
         finally:
             bench.clean()
-    if not bench.samples:
+    if not bench.samples and not archives:
         sys.exit("bench: nothing was measured")
     bench.print_table()
+    if archives:
+        archives.print_table()
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy_after, steal_after = machine_busy_seconds()
     others = busy_after - busy - own.ru_utime - own.ru_stime
@@ -366,7 +384,8 @@ def main():
     out = arguments.out or arguments.root.parent / "bench.json"
     out.write_text(json.dumps(
         [{"work": w, "subject": s, "value": round(v, 3), "unit": u}
-         for w, s, u, v in bench.rows()], indent=1) + "\n")
+         for w, s, u, v in [*bench.rows(), *(archives.rows() if archives else [])]],
+        indent=1) + "\n")
     print(f"written: {out}")
 
 
