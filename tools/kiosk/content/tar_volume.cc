@@ -1,6 +1,7 @@
 #include "tools/kiosk/content/tar_volume.h"
 
 #include "kv/tar_store.h"
+#include "tools/common/archive.h"
 
 namespace splitring::kiosk {
 namespace {
@@ -29,9 +30,8 @@ class TarMount final : public Mount {
 Result<std::shared_ptr<const TarVolume>> TarVolume::open(std::shared_ptr<BlockDevice> disk) {
   // The lane goes before the threads open theirs: a disk may have one only.
   const auto lane = TRY(disk->open_queue({}));
-  auto tar = TarFileSystem::open(*lane);
-  if (!tar) return fail_within(disk->name(), std::move(tar).error());
-  return std::shared_ptr<const TarVolume>(new TarVolume(std::move(disk), std::move(*tar)));
+  auto tar = TRY(tools::open_archive(*lane, disk->name()));
+  return std::shared_ptr<const TarVolume>(new TarVolume(std::move(disk), std::move(tar)));
 }
 
 Result<std::unique_ptr<Mount>> TarVolume::mount(std::shared_ptr<const Volume> self,
