@@ -87,9 +87,18 @@ LDLIBS_program_splitringd := -lprometheus-cpp-core
 LDLIBS_kiosk := -lprometheus-cpp-core -lssl -lcrypto -lxxhash -lzstd -lz
 LDLIBS_program_kiosk := $(LDLIBS_kiosk)
 
+# The kiosk's own pages, compiled in: tools/kiosk/NAME becomes the variable kiosk_NAME.
+KIOSK_PAGES := $(foreach p,live builtin,$(ROOT)/tools/kiosk/kiosk_$(p).o)
+OBJECTS_program_kiosk := $(KIOSK_PAGES)
+$(ROOT)/tools/kiosk/kiosk_%.o: $(ROOT)/splitring $(sort $(wildcard tools/kiosk/live/* tools/kiosk/builtin/*))
+	@mkdir -p $(@D)
+	@echo "  crunch   tools/kiosk/$*"
+	$(Q)$(ROOT)/splitring crunch tools/kiosk/$* -o $@
+
 # What several programs share lives in tools/common.
 define program
-$(ROOT)/$(1): $$(call objects,$$(call sources,tools/$(1) tools/common)) $$(call libraries,$$(USES_tools))
+$(ROOT)/$(1): $$(call objects,$$(call sources,tools/$(1) tools/common)) $$(OBJECTS_program_$(1)) \
+    $$(call libraries,$$(USES_tools))
 	@echo "  link     $$@"
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_program_$(1)) $$(call system_libraries,$$(USES_tools))
 endef
@@ -111,7 +120,7 @@ define room_tests
 $(ROOT)/tests/$(1)_test: $$(call objects,$$(filter-out $(TEST_PROGRAMS),\
       $$(call sources,tests/$(1) tests/support/$(1) $$(TEST_SUPPORT_$(1))))) \
     $$(if $$(filter tools,$(1)),$$(call objects,$$(filter-out %/main.cc,\
-      $$(call sources,tools/common tools/kiosk)))) \
+      $$(call sources,tools/common tools/kiosk))) $(KIOSK_PAGES)) \
     $$(call libraries,$$(filter-out tools,$(1)) $$(USES_$(1)) $$(TEST_USES_$(1)))
 	@echo "  link     $$@"
 	@mkdir -p $$(@D)
@@ -194,7 +203,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive lint lint-quick fuzz demo man install clean
+.PHONY: all help packages test bench check-exhaustive lint lint-quick fuzz demo live-picture man install clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -250,6 +259,13 @@ $(ROOT)/tests/exhaustive_validator: \
 ## demo: serve a documentation tree over the ring; CHECK=1 fetches and compares it, PORT=N listens there
 demo: all
 	@tools/dev/demo.sh --root $(ROOT)
+
+## live-picture: draw docs/live.svg from the kiosk's real page under load, and PNGs of it below the build folder
+live-picture: packages-test
+	$(Q)$(MAKE) all
+	@SPLITRING_BUILD=$(ROOT) SPLITRING_PICTURES=$(BUILD) tests/tools/kiosk_live_test.py \
+	  Live.test_load_shows_in_plots_and_on_the_path
+	cp $(BUILD)/live.svg docs/live.svg
 
 ## man: make the man pages
 man: $(foreach s,$(MAN_SOURCES),$(call man_page,$(s)))

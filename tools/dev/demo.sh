@@ -126,7 +126,8 @@ say "splitringd serves the disks of domain 0"
   { cat "$run/attach.log" "$run/splitringd.log" >&2; fail "the disk could not be attached"; }
 say "$(cat "$run/attach.log")"
 start kiosk "kiosk: serving" "$root/kiosk" --host "$run/host" --domain 1 \
-  --disk 'vbd:xvda?lanes=2' --threads 2 --listen "127.0.0.1:$port"
+  --disk 'vbd:xvda?lanes=2' --threads 2 --listen "127.0.0.1:$port" \
+  --backend-control "$run/host/0/splitringd.control"
 url=${line##* at }
 say "the kiosk in domain 1 reads xvda over the ring"
 

@@ -9,12 +9,18 @@
 #include <optional>
 #include <thread>
 
-#include "tools/common/disks.h"
+#include "tools/common/named_devices.h"
 #include "tools/common/program.h"
 #include "tools/common/stop_signals.h"
+#include "tools/kiosk/content/compiled_volume.h"
+#include "tools/kiosk/content/plugged_content.h"
 #include "tools/kiosk/content/store_source.h"
-#include "tools/kiosk/content/tar_volume.h"
 #include "tools/kiosk/http/server.h"
+#include "tools/kiosk/observe/live_pages.h"
+#include "tools/kiosk/observe/look.h"
+
+// Made by `splitring crunch` from tools/kiosk/builtin (Makefile).
+extern "C" const unsigned char kiosk_builtin[];
 
 namespace {
 
@@ -22,6 +28,8 @@ using namespace splitring;
 
 struct Options {
   std::string disk;
+  std::string devices;
+  std::optional<std::filesystem::path> backend_control;
   http::ServerOptions server;
   unsigned timeout_s = 20;
   uint64_t cache_bytes = uint64_t{64} << 20;
@@ -33,9 +41,17 @@ struct Options {
 
 void add_options(CLI::App& program, Options& options) {
   program.set_version_flag("--version", std::string("kiosk ") + tools::kVersion);
-  program.add_option("--disk", options.disk, "The disk with the archive: raw:site.tar, vbd:xvda")
-      ->type_name("DISK")
-      ->required();
+  auto* const disks = program.add_option_group("disks")->require_option(1);
+  disks->add_option("--disk", options.disk, "The disk with the archive: raw:site.tar, vbd:xvda")
+      ->type_name("DISK");
+  disks
+      ->add_option("--devices", options.devices,
+                   "TOML that names disks; the one called content has the archive")
+      ->type_name("FILE");
+  program
+      .add_option("--backend-control", options.backend_control,
+                  "Control socket of the backend's daemon, for its figures on /_live")
+      ->type_name("SOCKET");
   program.add_option("--listen", options.server.listen, "Where to serve; port 0 takes a free one")
       ->type_name("ADDRESS:PORT")
       ->capture_default_str();
@@ -76,24 +92,66 @@ void add_options(CLI::App& program, Options& options) {
       "Examples:\n"
       "  kiosk --disk raw:site.tar\n"
       "  kiosk --disk vbd:xvda --listen 0.0.0.0:80 --threads 2\n"
+      "  kiosk --devices devices.toml\n"
       "Ends on SIGINT and SIGTERM. Manual page: kiosk(1).");
 }
 
-void report_warnings(const TarFileSystem& tar) {
-  for (const std::string& warning : tar.warnings()) spdlog::warn("{}", warning);
-  if (tar.warning_count() > tar.warnings().size())
-    spdlog::warn("and {} more like these", tar.warning_count() - tar.warnings().size());
+constexpr const char* kContent = "content";
+
+Result<std::vector<tools::NamedDisk>> disks_of(const Options& options) {
+  if (options.devices.empty())
+    return std::vector<tools::NamedDisk>{
+        {.name = kContent, .uri = options.disk, .read_only = true, .place = "--disk"}};
+  auto disks = TRY(tools::read_device_config(options.devices));
+  for (tools::NamedDisk& disk : disks) {
+    if (disk.name != kContent) continue;
+    disk.read_only = true;
+    return disks;
+  }
+  return fail(Errc::kInvalid, options.devices + ": no device is called content");
+}
+
+// A disk named on the command line is there from the start, or there is nothing to do.
+Result<> expect_content(const kiosk::PluggedContent& content, const tools::NamedDevices& devices) {
+  if (content.volume()) return {};
+  if (const auto problem = content.problem()) return tl::unexpected<Error>(*problem);
+  const auto status = devices.status().front();
+  if (!status.error.empty()) return fail(Errc::kNotFound, status.error);
+  return fail(Errc::kNotFound, status.uri + ": there is no such disk yet; --devices waits for one");
+}
+
+void announce(const kiosk::PluggedContent& content, const std::string& url) {
+  if (const auto volume = content.volume())
+    std::printf("kiosk: serving %llu files, %llu bytes of %s at %s\n",
+                static_cast<unsigned long long>(volume->tar().file_count()),
+                static_cast<unsigned long long>(volume->tar().file_bytes()), volume->name().c_str(),
+                url.c_str());
+  else
+    std::printf("kiosk: serving nothing until content is attached, at %s\n", url.c_str());
+  std::fflush(stdout);
 }
 
 Result<> serve(Options options) {
   const tools::StopSignals stop = TRY(tools::StopSignals::install());
 
-  // The content: an archive on a disk, wherever that is.
-  tools::Disks disks(options.host);
-  const auto volume =
-      TRY(kiosk::TarVolume::open(TRY(disks.open(options.disk, /*read_only=*/true))));
-  report_warnings(volume->tar());
-  const kiosk::VolumeSlot slot(volume);
+  // The content: an archive on the disk of that name, whenever it is there.
+  kiosk::PluggedContent content;
+  const kiosk::VolumeSlot builtin(TRY(kiosk::CompiledVolume::open("built-in", kiosk_builtin)));
+  const auto devices = TRY(tools::NamedDevices::start(
+      TRY(disks_of(options)), options.host,
+      {.plugged =
+           [&](const std::string& name, const std::shared_ptr<BlockDevice>& disk) {
+             if (name != kContent) return;
+             content.plugged(disk);
+             // Of a disk on the command line main() says it.
+             if (const auto problem = content.problem(); problem && !options.devices.empty())
+               spdlog::warn("no content: {}", problem->what);
+           },
+       .unplugged =
+           [&](const std::string& name) {
+             if (name == kContent) content.unplugged();
+           }}));
+  if (options.devices.empty()) TRY_VOID(expect_content(content, *devices));
 
   // The pages that are made for each request.
   http::Metrics metrics;
@@ -101,14 +159,24 @@ Result<> serve(Options options) {
   pages.add("/metrics", [&metrics](const http::Request&) {
     return http::fresh_page("text/plain; version=0.0.4; charset=utf-8", metrics.text());
   });
+  kiosk::LiveFeed feed(kiosk::make_look(*devices, metrics, options.backend_control),
+                       kiosk::latency_bounds_us());
+  kiosk::add_live_pages(
+      pages, {.feed = feed, .devices = *devices, .store = [&content] { return content.names(); }});
+  const kiosk::TemplateSource::Context context = [&](std::string_view path) {
+    return kiosk::TemplateContext{.path = std::string(path),
+                                  .service = kiosk::service_figures(metrics),
+                                  .devices = devices->status()};
+  };
 
   // Who answers, in this order. Each thread has sources of its own.
   const auto sources = [&](http::Loop& loop, http::WorkerMetrics& counters) {
     std::vector<std::unique_ptr<http::Source>> made;
-    made.push_back(std::make_unique<kiosk::StoreSource>(
-        slot,
-        kiosk::StoreSourceOptions{.cache_bytes = options.cache_bytes / options.server.threads},
-        loop, counters));
+    const kiosk::StoreSourceOptions kept{.cache_bytes =
+                                             options.cache_bytes / options.server.threads};
+    made.push_back(std::make_unique<kiosk::TemplateSource>(content, context));
+    made.push_back(std::make_unique<kiosk::StoreSource>(content.slot(), kept, loop, counters));
+    made.push_back(std::make_unique<kiosk::StoreSource>(builtin, kept, loop, counters));
     made.push_back(pages.source());
     return made;
   };
@@ -121,11 +189,8 @@ Result<> serve(Options options) {
   if (!options.access_log.empty())
     options.server.access_log = &log.emplace(TRY(http::AccessLog::open(options.access_log)));
   const auto server = TRY(http::Server::open(options.server, sources, metrics));
-  std::printf("kiosk: serving %llu files, %llu bytes of %s at %s\n",
-              static_cast<unsigned long long>(volume->tar().file_count()),
-              static_cast<unsigned long long>(volume->tar().file_bytes()), volume->name().c_str(),
-              server->url().c_str());
-  std::fflush(stdout);
+  feed.start();
+  announce(content, server->url());
   server->run(stop.fd());
   return {};
 }
@@ -140,6 +205,8 @@ int main(int argc, char** argv) {
   if (const auto exit_code = tools::parse_arguments(program, argc, argv)) return *exit_code;
   options.server.timeout = std::chrono::seconds(options.timeout_s);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kiosk"));
+  // That the one disk of the command line is there needs no saying.
+  if (options.devices.empty()) spdlog::set_level(spdlog::level::warn);
   if (const auto done = serve(std::move(options)); !done)
     return tools::report_failure("kiosk", done.error());
   return tools::kExitOk;

@@ -47,6 +47,22 @@ WorkerMetrics& Metrics::add_worker() {
   return workers_.emplace_back();
 }
 
+Metrics::Totals Metrics::totals() const {
+  const std::lock_guard lock(mutex_);
+  Totals totals;
+  for (const WorkerMetrics& worker : workers_) {
+    for (size_t i = 0; i < totals.latency.size(); i++)
+      totals.latency[i] += worker.latency[i].value();
+    for (const Counter& requests : worker.requests) totals.requests += requests.value();
+    totals.sent_bytes += worker.sent_bytes.value();
+    totals.latency_sum_ns += worker.latency_sum_ns.value();
+    // In this order, so that there are never more closed than were opened.
+    totals.closed_connections += worker.closed_connections.value();
+    totals.connections += worker.connections.value();
+  }
+  return totals;
+}
+
 std::string Metrics::text() const {
   const std::lock_guard lock(mutex_);
   const auto sum = [&](auto&& take) {

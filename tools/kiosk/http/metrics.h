@@ -49,6 +49,17 @@ class Metrics {
   // The exposition format of Prometheus.
   [[nodiscard]] std::string text() const;
 
+  // Over all workers.
+  struct Totals {
+    uint64_t requests = 0;
+    uint64_t sent_bytes = 0;
+    uint64_t connections = 0;
+    uint64_t closed_connections = 0;
+    std::array<uint64_t, kLatencyBounds.size() + 1> latency{};
+    uint64_t latency_sum_ns = 0;
+  };
+  [[nodiscard]] Totals totals() const;
+
  private:
   mutable std::mutex mutex_;
   std::list<WorkerMetrics> workers_;
