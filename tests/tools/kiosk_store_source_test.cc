@@ -101,6 +101,18 @@ TEST_F(KioskStoreSource, AskedForAgainItNeedsNoDisk) {
   EXPECT_LE(disk_->counts().reads, reads + 1) << "parts are kept apart from what may be compressed";
 }
 
+TEST_F(KioskStoreSource, ALargeFileIsKeptInAFileOfItsOwn) {
+  const std::string large = std::string(70'000, 'l') + "end";
+  put(TarBuilder().member("large.bin", large).bytes());
+  for (int i = 0; i < 2; i++) {
+    const auto reply = get("/large.bin");
+    EXPECT_TRUE(reply.from_cache);
+    EXPECT_EQ(reply.body, large);
+    EXPECT_EQ(reply.header("Content-Length"), "70003");
+  }
+  EXPECT_EQ(get("/large.bin", "Range: bytes=-3\r\n").body, "end");
+}
+
 TEST_F(KioskStoreSource, ThoseWhoAskAtOnceShareOneRead) {
   const auto one = begin("/docs/guide.txt", "", "GET");
   const auto two = begin("/docs/guide.txt", "", "HEAD");

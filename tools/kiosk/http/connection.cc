@@ -204,15 +204,17 @@ void Connection::send(PreparedRef response) {
   head_bytes_ = head.size();
   status_ = prepared_->status();
   const Persistence kind = persistence();
+  const bool in_file = prepared_->body_file() >= 0;
   if (kind == Persistence::kSilent) {
     first_ = is_head_ ? head : prepared_->bytes();
+    if (!is_head_ && in_file) second_ = prepared_->body();
   } else {
     text_ = head.substr(0, head.size() - 2);
     text_ += kind == Persistence::kClose ? "Connection: close\r\n\r\n"
                                          : "Connection: keep-alive\r\n\r\n";
     head_bytes_ = text_.size();
     first_ = text_;
-    if (!is_head_) second_ = prepared_->bytes().substr(head.size());
+    if (!is_head_) second_ = prepared_->body();
   }
   sent_ = 0;
   progress_ = 0;
@@ -235,10 +237,19 @@ void Connection::abort() {
   run();
 }
 
+IoOutcome Connection::write_pieces() {
+  const bool from_file = prepared_ && !stream_ && prepared_->body_file() >= 0 && !second_.empty() &&
+                         !transport_.is_tls();
+  if (!from_file) return transport_.write(first_, second_);
+  if (!first_.empty()) return transport_.write_before_file(first_);
+  return transport_.write_file(prepared_->body_file(), prepared_->body().size() - second_.size(),
+                               second_.size());
+}
+
 bool Connection::write_some() {
   if (!first_.empty() || !second_.empty()) {
     if (!writable_) return false;
-    const IoOutcome outcome = transport_.write(first_, second_);
+    const IoOutcome outcome = write_pieces();
     if (outcome.state == IoState::kClosed) {
       die();
       return false;
@@ -275,7 +286,7 @@ void Connection::keep_rest_of_head() {
   if (!prepared_ || !text_.empty() || sent_ >= head_bytes_) return;
   const size_t rest = head_bytes_ - sent_;
   text_ = first_.substr(0, rest);
-  second_ = first_.substr(rest);
+  if (prepared_->body_file() < 0) second_ = first_.substr(rest);
   first_ = text_;
 }
 

@@ -92,6 +92,7 @@ class Connection final : public Loop::Watcher, private Exchange, private WebSock
   bool receive();
   bool serve();
   bool refuse(unsigned status);
+  IoOutcome write_pieces();
   bool write_some();
   bool finish();
   bool linger();

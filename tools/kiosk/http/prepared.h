@@ -1,5 +1,6 @@
 // A complete response to GET, made once and written many times: head and body in one piece of
-// memory, so that sending it is one system call.
+// memory, so that sending it is one system call. A large body lies in an anonymous file instead:
+// the kernel sends its pages as they are, where copying them would cost more than the second call.
 //
 // The Date in its head is renewed in place when the second has changed; whoever is in the middle of
 // sending a head keeps a copy of the rest of it. Counted references without atomics: one thread.
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "tools/kiosk/http/response.h"
 
 namespace splitring::http {
@@ -30,17 +32,30 @@ class Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   [[nodiscard]] unsigned status() const { return status_; }
-  // Status line to empty line, then the body.
+  // Status line to empty line, then the body if it lies here.
   [[nodiscard]] std::string_view bytes() const { return {memory_.get(), bytes_}; }
   [[nodiscard]] std::string_view head() const { return bytes().substr(0, head_bytes_); }
-  [[nodiscard]] std::string_view body() const { return bytes().substr(head_bytes_); }
+  [[nodiscard]] std::string_view body() const {
+    return file_ ? std::string_view(mapped_.get(), mapped_.get_deleter().bytes)
+                 : bytes().substr(head_bytes_);
+  }
+  // Holds the body and nothing else; never changes. -1: none, the body is in bytes().
+  [[nodiscard]] int body_file() const { return file_.get(); }
   void set_date(std::time_t now, std::string_view http_date);
 
  private:
   friend class PreparedRef;
   explicit Prepared(std::shared_ptr<uint64_t> live_bytes) : live_bytes_(std::move(live_bytes)) {}
 
+  struct Unmap {
+    size_t bytes;
+    void operator()(char* memory) const noexcept;
+  };
+  bool put_in_file(std::span<const std::byte> body);
+
   std::shared_ptr<uint64_t> live_bytes_;
+  UniqueFd file_;
+  std::unique_ptr<char[], Unmap> mapped_;
   uint64_t cost_ = 0;
   std::unique_ptr<char[]> memory_;
   size_t bytes_ = 0;

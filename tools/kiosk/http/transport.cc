@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -86,6 +87,15 @@ IoOutcome Transport::write(std::span<const char> first, std::span<const char> se
   message.msg_iov = pieces.data();
   message.msg_iovlen = pieces.size();
   return socket_outcome(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
+}
+
+IoOutcome Transport::write_before_file(std::span<const char> head) {
+  return socket_outcome(::send(fd_.get(), head.data(), head.size(), MSG_NOSIGNAL | MSG_MORE));
+}
+
+IoOutcome Transport::write_file(int file, uint64_t offset, size_t size) {
+  auto at = static_cast<off_t>(offset);
+  return socket_outcome(::sendfile(fd_.get(), file, &at, size));
 }
 
 IoOutcome Transport::tls_write(std::span<const char> bytes) {

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +48,9 @@ class Transport {
   IoOutcome read(std::span<char> into);
   // As much as fits. Of two pieces so that a head and a body go out together.
   IoOutcome write(std::span<const char> first, std::span<const char> second);
+  // A head that a file follows, and bytes [offset, offset + size) of one. Not under TLS.
+  IoOutcome write_before_file(std::span<const char> head);
+  IoOutcome write_file(int file, uint64_t offset, size_t size);
   // Says that nothing more comes; reading goes on.
   void shut_down_writing();
 
