@@ -15,6 +15,7 @@
 #include <set>
 
 #include "backend/device.h"
+#include "backend/handover.h"
 #include "base/parse.h"
 #include "base/unique_fd.h"
 
@@ -28,7 +29,12 @@ constexpr int kMaxEventsPerCall = 256;
 constexpr time_t kCapacityCheckSeconds = 1;
 constexpr long kBusyRetryNanoseconds = 5'000'000;
 
-using DeviceKey = std::pair<uint16_t, uint32_t>;  // frontend domain, device number
+struct DeviceKey {
+  size_t kind;  // an index of BackendOptions::kinds
+  uint16_t domain;
+  uint32_t device;
+  auto operator<=>(const DeviceKey&) const = default;
+};
 
 // Of "F" or "F/D/...": what comes first, digits only.
 std::optional<uint64_t> first_number(std::string_view& text, uint64_t max) {
@@ -38,15 +44,23 @@ std::optional<uint64_t> first_number(std::string_view& text, uint64_t max) {
   return number;
 }
 
-std::optional<DeviceKey> key_from(std::string_view text) {
+// Of "F/D" or "F/D/...".
+std::optional<DeviceKey> key_from(size_t kind, std::string_view text) {
   const auto domain = first_number(text, kFirstReservedDomId - 1);
   const auto device = domain ? first_number(text, UINT32_MAX) : std::nullopt;
   if (!device) return std::nullopt;
-  return DeviceKey(static_cast<uint16_t>(*domain), static_cast<uint32_t>(*device));
+  return DeviceKey{kind, static_cast<uint16_t>(*domain), static_cast<uint32_t>(*device)};
 }
 
+// "K/F/D", and back.
 std::string token_of(const DeviceKey& key) {
-  return std::to_string(key.first) + "/" + std::to_string(key.second);
+  return std::to_string(key.kind) + "/" + std::to_string(key.domain) + "/" +
+         std::to_string(key.device);
+}
+
+std::optional<DeviceKey> key_from_token(std::string_view token) {
+  const auto kind = first_number(token, UINT16_MAX);
+  return kind ? key_from(*kind, token) : std::nullopt;
 }
 
 class StoreBackend final : public Backend {
@@ -74,7 +88,8 @@ class StoreBackend final : public Backend {
     std::random_device random;
     options_.offer.instance = std::to_string(uint64_t{random()} << 32 | random());
     store_ = TRY(host_.open_store());
-    root_ = "/local/domain/" + std::to_string(raw(host_.domain())) + "/backend/" + options_.kind;
+    for (const std::string& kind : options_.kinds)
+      roots_.push_back("/local/domain/" + std::to_string(raw(host_.domain())) + "/backend/" + kind);
     changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
@@ -88,7 +103,7 @@ class StoreBackend final : public Backend {
         return fail_errno("setting up the backend", errno);
     }
     context_ = {&host_, &schemes_, &options_, &budget_, changed_.get()};
-    TRY_VOID(store_->watch(root_, kBackendToken));
+    for (const std::string& root : roots_) TRY_VOID(store_->watch(root, kBackendToken));
     TRY_VOID(store_->watch("@releaseDomain", kReleaseToken));
     return {};
   }
@@ -139,42 +154,47 @@ class StoreBackend final : public Backend {
   void note(const StoreEvent& event, std::set<DeviceKey>& dirty) {
     if (event.token == kReleaseToken) {
       for (auto& [key, device] : devices_) {
-        const auto alive = store_->is_introduced(DomId{key.first});
+        const auto alive = store_->is_introduced(DomId{key.domain});
         if (alive && !*alive) device->domain_died();
       }
       all_devices(dirty);
     } else if (event.token == kBackendToken) {
-      const std::string_view path = event.path;
-      if (path.size() <= root_.size() + 1 || !path.starts_with(root_)) return scan(dirty);
-      std::string_view rest = path.substr(root_.size() + 1);
-      if (const auto key = key_from(rest)) {
-        dirty.insert(*key);
-      } else if (const auto domain = first_number(rest, kFirstReservedDomId - 1)) {
-        // A whole domain's directory came or went.
-        scan_domain(static_cast<uint16_t>(*domain), dirty);
-        for (const auto& [known, device] : devices_)
-          if (known.first == *domain) dirty.insert(known);
-      }
-    } else if (const auto key = key_from(event.token)) {
+      for (size_t kind = 0; kind < roots_.size(); kind++) note_path(kind, event.path, dirty);
+    } else if (const auto key = key_from_token(event.token)) {
       if (devices_.contains(*key)) dirty.insert(*key);
     }
   }
 
-  void scan(std::set<DeviceKey>& dirty) {
+  void note_path(size_t kind, std::string_view path, std::set<DeviceKey>& dirty) {
+    const std::string& root = roots_[kind];
+    if (root.starts_with(path)) return scan(kind, dirty);  // of the root, or above it
+    if (!path.starts_with(root + "/")) return;
+    std::string_view rest = path.substr(root.size() + 1);
+    if (const auto key = key_from(kind, rest)) {
+      dirty.insert(*key);
+    } else if (const auto domain = first_number(rest, kFirstReservedDomId - 1)) {
+      // A whole domain's directory came or went.
+      scan_domain(kind, static_cast<uint16_t>(*domain), dirty);
+      for (const auto& [known, device] : devices_)
+        if (known.kind == kind && known.domain == *domain) dirty.insert(known);
+    }
+  }
+
+  void scan(size_t kind, std::set<DeviceKey>& dirty) {
     all_devices(dirty);
-    const auto domains = store_->now().list(root_);
+    const auto domains = store_->now().list(roots_[kind]);
     if (!domains) return;
     for (const std::string& name : *domains)
       if (const auto domain = parse_decimal(name, kFirstReservedDomId - 1))
-        scan_domain(static_cast<uint16_t>(*domain), dirty);
+        scan_domain(kind, static_cast<uint16_t>(*domain), dirty);
   }
 
-  void scan_domain(uint16_t domain, std::set<DeviceKey>& dirty) {
-    const auto names = store_->now().list(root_ + "/" + std::to_string(domain));
+  void scan_domain(size_t kind, uint16_t domain, std::set<DeviceKey>& dirty) {
+    const auto names = store_->now().list(roots_[kind] + "/" + std::to_string(domain));
     if (!names) return;
     for (const std::string& name : *names)
       if (const auto number = parse_decimal(name, UINT32_MAX))
-        dirty.insert({domain, static_cast<uint32_t>(*number)});
+        dirty.insert({kind, domain, static_cast<uint32_t>(*number)});
   }
 
   void step(const DeviceKey& key) {
@@ -184,11 +204,16 @@ class StoreBackend final : public Backend {
       if (found == devices_.end()) return;
     }
     const auto stepped = found->second->step(*store_);
-    if (!stepped) spdlog::error("{} {}: {}", options_.kind, token_of(key), stepped.error().what);
+    if (!stepped) spdlog::error("{}: {}", name_of(key), stepped.error().what);
     if (!found->second->finished()) return;
     const std::string frontend = found->second->path().frontend_directory();
     static_cast<void>(store_->unwatch(frontend + "/state", token_of(key)));
     devices_.erase(found);
+  }
+
+  [[nodiscard]] std::string name_of(const DeviceKey& key) const {
+    return options_.kinds[key.kind] + " " + std::to_string(key.domain) + "/" +
+           virtual_device_name(key.device);
   }
 
   std::map<DeviceKey, std::unique_ptr<Device>>::iterator add(const DeviceKey& key) {
@@ -196,13 +221,15 @@ class StoreBackend final : public Backend {
       spdlog::error("{} devices are all that one backend serves", kMaxDevices);
       return devices_.end();
     }
-    DevicePath path{options_.kind, host_.domain(), DomId{key.first}, key.second};
-    // Only what has a directory becomes a device.
+    DevicePath path{options_.kinds[key.kind], host_.domain(), DomId{key.domain}, key.device};
+    // Only what has a directory becomes a device, and only if it is meant for us.
     const auto state = read_state(store_->now(), path.backend_directory());
     if (!state || *state == XenbusState::kUnknown) return devices_.end();
+    const auto ours = is_meant_for_us(store_->now(), path.backend_directory());
+    if (!ours || !*ours) return devices_.end();
     const auto watched = store_->watch(path.frontend_directory() + "/state", token_of(key));
     if (!watched) {
-      spdlog::error("{} {}: {}", options_.kind, token_of(key), watched.error().what);
+      spdlog::error("{}: {}", name_of(key), watched.error().what);
       return devices_.end();
     }
     return devices_.emplace(key, std::make_unique<Device>(std::move(path), context_)).first;
@@ -216,7 +243,7 @@ class StoreBackend final : public Backend {
   UniqueFd timer_;
   UniqueFd epoll_;
   std::unique_ptr<Store> store_;
-  std::string root_;
+  std::vector<std::string> roots_;  // of options_.kinds
   DeviceContext context_;
   mutable std::mutex mutex_;  // of devices_, between the control thread and report()
   std::map<DeviceKey, std::unique_ptr<Device>> devices_;

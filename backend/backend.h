@@ -33,7 +33,9 @@ namespace splitring::backend {
 inline constexpr uint32_t kMaxIndirectSegmentsOffered = 256;
 
 struct BackendOptions {
-  std::string kind = "vbd";  // of the directories to serve: backend/KIND/...
+  // Of the directories to serve: backend/KIND/... The toolstack's own, and one that no other driver
+  // looks at.
+  std::vector<std::string> kinds{"vbd", "splitring"};
   BackendOffer offer;
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   // The ABI of a frontend that does not say: x86_32 on x86, as all peers assume.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backend/handover.h"
 #include "backend/image_policy.h"
 
 namespace splitring::backend {
@@ -22,7 +23,8 @@ struct Device::Snapshot {
   bool exists = false;
   bool belongs = false;  // the two directories point at each other
   bool online = false;
-  bool ready = false;  // the toolstack's script, if there is one, has finished
+  bool ready = false;     // the toolstack's script, if there is one, has finished
+  bool handover = false;  // the script wants us to take the device over
   bool discard_enabled = true;
   XenbusState own = XenbusState::kUnknown;
   XenbusState frontend = XenbusState::kUnknown;
@@ -62,6 +64,7 @@ Result<Device::Snapshot> Device::read(Store& store) const {
     now.discard_enabled = TRY(read_optional(view, backend + "/discard-enable")) != "0";
     now.ready = !TRY(read_optional(view, backend + "/script")) ||
                 TRY(read_optional(view, backend + "/hotplug-status")) == "connected";
+    now.handover = TRY(read_optional(view, backend + "/" + kHandoverNode)).has_value();
     if (domain_dead_) return {};
     now.belongs = link == frontend && TRY(read_optional(view, frontend + "/backend")) == backend;
     if (now.belongs) now.frontend = TRY(read_state(view, frontend));
@@ -90,7 +93,8 @@ Result<> Device::step(Store& store) {
     finished_ = !now.exists;
     if (finished_) return {};
   }
-  return reconcile(store, now);
+  TRY_VOID(reconcile(store, now));
+  return now.handover && seen_ ? answer_script(store) : Result<>();
 }
 
 // Nobody else removes what a toolstack of our own kind made for a domain that has died. It is done
@@ -138,8 +142,9 @@ bool Device::hangs() const {
 // What a new directory asks for, or one that another backend process has left.
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
   // First, so that a frontend knows that another process speaks (BackendOffer::instance).
+  offer_ = context_.options->offer;
   TRY_VOID(change(store, [&](StoreView& view) {
-    return write_offer(view, path_.backend_directory(), context_.options->offer);
+    return write_offer(view, path_.backend_directory(), offer_);
   }));
   TRY_VOID(open_image(store, now));
   if (image_busy()) return {};
@@ -184,12 +189,23 @@ Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
   }
 }
 
+// After first_sight(): the script learns of an image that could not be opened, too.
+Result<> Device::answer_script(Store& store) {
+  const auto answered = change(store, [&](StoreView& view) -> Result<> {
+    offer_ = TRY(answer_handover(view, path_.backend_directory(), context_.options->offer));
+    return {};
+  });
+  if (answered || answered.error().code != Errc::kUnsupported) return answered;
+  TRY_VOID(give_up(store, answered.error().what));
+  return store.now().remove(path_.backend_directory() + "/" + kHandoverNode);
+}
+
 Result<> Device::open_image(Store& store, const Snapshot& now) {
   target_ = now.target;
   mode_ = now.mode;
   discard_enabled_ = now.discard_enabled;
   auto allowed = check_image_policy(target_, context_.options->allowed_roots);
-  if (!allowed) return give_up(store, allowed.error().what);
+  if (!allowed) return refuse_image(store, now, allowed.error().what);
   OpenOptions options;
   options.read_only = mode_ != "w";
   auto disk = context_.schemes->open(target_, options);
@@ -199,7 +215,7 @@ Result<> Device::open_image(Store& store, const Snapshot& now) {
     if (now_time - *busy_since_ < kBusyPatience) return {};
   }
   busy_since_.reset();
-  if (!disk) return give_up(store, disk.error().what);
+  if (!disk) return refuse_image(store, now, disk.error().what);
   disk_ = std::move(*disk);
   error_.clear();
   spdlog::info("{}: {} opened, {} sectors, {}", name_, target_, disk_->geometry().capacity.count,
@@ -207,10 +223,27 @@ Result<> Device::open_image(Store& store, const Snapshot& now) {
   return {};
 }
 
+// A toolstack with a script waits for InitWait before anything else, and looks for what is wrong
+// only once the script has said so: it gets both.
+Result<> Device::refuse_image(Store& store, const Snapshot& now, std::string why) {
+  const bool script_waits =
+      !now.ready && (now.own == XenbusState::kInitialising || now.own == XenbusState::kInitWait);
+  if (!script_waits) return give_up(store, std::move(why));
+  error_ = std::move(why);
+  log(spdlog::level::err, "{}", error_);
+  const std::string directory = path_.backend_directory();
+  TRY_VOID(change(store, [&](StoreView& view) -> Result<> {
+    TRY_VOID(view.write(directory + "/" + kErrorNode, error_));
+    return write_state(view, directory, XenbusState::kInitWait);
+  }));
+  own_ = XenbusState::kInitWait;
+  return {};
+}
+
 Result<> Device::connect(Store& store, const Snapshot&) {
   FrontendNodes frontend;
   const auto read_all = store.transact([&](StoreView& view) -> Result<> {
-    frontend = TRY(read_frontend(view, path_.frontend_directory(), context_.options->offer));
+    frontend = TRY(read_frontend(view, path_.frontend_directory(), offer_));
     return {};
   });
   if (!read_all) {
@@ -231,7 +264,7 @@ Result<> Device::start_workers(const FrontendNodes& frontend) {
                                    "\" is none of x86_64-abi, x86_32-abi, arm-abi");
     abi_ = *abi;
   }
-  persistent_ = frontend.persistent_grants && context_.options->offer.persistent_grants;
+  persistent_ = frontend.persistent_grants && offer_.persistent_grants;
   ring_pages_ = static_cast<uint32_t>(frontend.queues[0].ring_refs.size());
   blkif::DiskLimits limits = disk_limits();
   // A barrier has a meaning only where all requests go through one ring.
@@ -279,7 +312,7 @@ Result<> Device::tell_disk(Store& store) {
   const DiskNodes nodes = disk_nodes();
   TRY_VOID(change(store, [&](StoreView& view) -> Result<> {
     TRY_VOID(write_disk(view, directory, nodes));
-    static_cast<void>(view.remove(directory + "/error"));
+    static_cast<void>(view.remove(directory + "/" + kErrorNode));
     return write_state(view, directory, XenbusState::kConnected);
   }));
   own_ = XenbusState::kConnected;
@@ -313,7 +346,7 @@ Result<> Device::give_up(Store& store, std::string why) {
   log(spdlog::level::err, "{}", error_);
   stop_workers("it failed");
   static_cast<void>(change(store, [&](StoreView& view) {
-    return view.write(path_.backend_directory() + "/error", error_);
+    return view.write(path_.backend_directory() + "/" + kErrorNode, error_);
   }));
   return enter(store, XenbusState::kClosing);
 }
@@ -361,60 +394,6 @@ bool Device::idle() const {
 void Device::abandon() {
   for (const auto& worker : workers_)
     if (!worker->ended()) worker->abandon();
-}
-
-DiskNodes Device::disk_nodes() const {
-  const Geometry geometry = disk_->geometry();
-  DiskNodes nodes;
-  nodes.capacity = geometry.capacity;
-  nodes.block_bytes = geometry.logical_block_bytes;
-  nodes.physical_block_bytes =
-      std::max(geometry.physical_block_bytes, geometry.logical_block_bytes);
-  nodes.read_only = geometry.read_only;
-  nodes.flush = true;
-  nodes.barrier = workers_.size() == 1;
-  nodes.discard =
-      discard_enabled_ && geometry.discard_granularity_bytes != 0 && !geometry.read_only;
-  nodes.discard_granularity_bytes = geometry.discard_granularity_bytes;
-  return nodes;
-}
-
-blkif::DiskLimits Device::disk_limits() const {
-  const Geometry geometry = disk_->geometry();
-  blkif::DiskLimits limits;
-  limits.capacity = geometry.capacity;
-  limits.block_bytes = geometry.logical_block_bytes;
-  limits.read_only = geometry.read_only;
-  limits.discard_offered = discard_enabled_ && geometry.discard_granularity_bytes != 0;
-  limits.indirect_segments_offered =
-      static_cast<uint16_t>(context_.options->offer.max_indirect_segments);
-  return limits;
-}
-
-DeviceReport Device::report() const {
-  DeviceReport report;
-  report.path = path_;
-  report.target = target_;
-  report.state = own_;
-  report.error = error_;
-  report.counters = past_;
-  for (const auto& worker : workers_) {
-    report.counters.add(worker->counters().values());
-    report.in_flight += worker->counters().in_flight.value();
-  }
-  if (disk_) {
-    const Geometry geometry = disk_->geometry();
-    report.read_only = geometry.read_only;
-    report.capacity = geometry.capacity;
-    report.block_bytes = geometry.logical_block_bytes;
-  }
-  if (hangs()) report.error = "disconnecting, but the image does not answer";
-  if (!connected_) return report;
-  report.queues = static_cast<uint32_t>(workers_.size());
-  report.ring_pages = ring_pages_;
-  report.persistent_grants = persistent_;
-  report.abi = blkif::to_string(abi_);
-  return report;
 }
 
 }  // namespace splitring::backend

@@ -62,7 +62,9 @@ class Device {
   Result<> reconcile(Store& store, const Snapshot& now);
   Result<> follow_frontend(Store& store, const Snapshot& now);
   Result<> first_sight(Store& store, const Snapshot& now);
+  Result<> answer_script(Store& store);
   Result<> open_image(Store& store, const Snapshot& now);
+  Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
   Result<> connect(Store& store, const Snapshot& now);
   Result<> start_workers(const FrontendNodes& frontend);
   Result<> watch_workers(Store& store);
@@ -86,6 +88,7 @@ class Device {
   DeviceContext context_;
   std::string name_;  // "vbd 3/xvda"
 
+  BackendOffer offer_;  // to this frontend: the backend's, or more (backend/handover.h)
   std::string target_;  // as opened
   std::string mode_;
   bool discard_enabled_ = true;

@@ -76,6 +76,16 @@ Result<FrontendNodes> read_frontend(StoreView& store, const std::string& fronten
 // a toolstack may have written that.
 Result<> remove_frontend(StoreView& store, const std::string& frontend_directory);
 
+// ---- what a hotplug script and our backend tell each other
+// ---------------------------------------
+
+// The name of our script: a device whose `script` node names another one is not ours.
+inline constexpr char kHotplugScript[] = "block-splitring";
+// In the backend's directory, made by the script: take this device over. Removed in answer.
+inline constexpr char kHandoverNode[] = "splitring-handover";
+// In the backend's directory: why it does not serve the disk.
+inline constexpr char kErrorNode[] = "error";
+
 // ---- pieces ----------------------------------------------------------------------------------
 
 // nullopt: no such node. Errors other than kNotFound are passed on.

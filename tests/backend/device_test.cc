@@ -22,7 +22,7 @@ TEST(BackendDevice, ShakesHandsAsLinuxDoes) {
 
 TEST(BackendDevice, StaysInInitWaitUntilTheScriptHasFinished) {
   LiveBackend live;
-  LiveDevice device(live, "mem:1M", {{"script", "block"}});
+  LiveDevice device(live, "mem:1M", {{"script", "/etc/xen/scripts/block-splitring"}});
   device.guest->offer_rings();
   live.settle();
   EXPECT_EQ(device.node("state"), "2");

@@ -28,7 +28,10 @@ struct DaemonOptions {
 
 void add_backend_options(CLI::App& app, DaemonOptions& options) {
   BackendOffer& offer = options.backend.offer;
-  app.add_option("--kind", options.backend.kind, "Serve the store's backend/KIND (default: vbd)")
+  app.add_option(
+         "--kind", options.backend.kinds,
+         "Serve the store's backend/KIND; may be given several times (default: vbd, of which "
+         "only what is meant for us, and splitring)")
       ->type_name("KIND");
   app.add_option_function<std::string>(
          "--poll",
