@@ -271,7 +271,9 @@ live-picture: packages-test
 man: $(foreach s,$(MAN_SOURCES),$(call man_page,$(s)))
 
 PREFIX ?= /usr/local
-## install: programs, man pages and completion to DESTDIR and PREFIX (/usr/local)
+SYSCONFDIR ?= /etc
+LIBDIR := $(if $(filter /usr,$(PREFIX)),/lib,$(PREFIX)/lib)
+## install: programs, man pages, completion, unit, udev rule, Xen's script; DESTDIR, PREFIX (/usr/local)
 install: all man
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(ROOT)/man/*.1
@@ -279,6 +281,16 @@ install: all man
 	install -D -m 644 tools/splitring/completion.bash \
 	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/splitring
 	ln -sf splitring $(DESTDIR)$(PREFIX)/share/bash-completion/completions/splitringd
+	install -D -t $(DESTDIR)$(SYSCONFDIR)/xen/scripts tools/hotplug/block-splitring
+	install -d $(DESTDIR)$(LIBDIR)/systemd/system $(DESTDIR)$(SYSCONFDIR)/default
+	sed 's|@BINDIR@|$(PREFIX)/bin|' tools/hotplug/splitringd.service \
+	  >$(DESTDIR)$(LIBDIR)/systemd/system/splitringd.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/default/splitringd ] || install -m 644 \
+	  tools/hotplug/splitringd.default $(DESTDIR)$(SYSCONFDIR)/default/splitringd
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/udev/rules.d tools/hotplug/90-splitring.rules
+	install -D -m 644 tools/hotplug/splitring.sysusers \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d/splitring.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/splitring/examples tools/hotplug/guest.cfg
 
 ## clean: remove everything that was built
 clean:

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support/tools"))
 from programs import SPLITRING, ProgramTest, run  # noqa: E402
 
-BACKEND = "/local/domain/0/backend/vbd/1/51712"
+BACKEND = "/local/domain/0/backend/splitring/1/51712"
 FRONTEND = "/local/domain/1/device/vbd/51712"
 
 # Xen 4.17, tools/libs/light/libxl_disk.c, device_disk_add(), and libxl__device_generic_add().
@@ -132,7 +132,7 @@ class WithADaemon(ProgramTest):
         self.assertEqual(self.store("read", f"{BACKEND}/state"), "2\n")
         self.assertEqual(self.store("read", f"{BACKEND}/hotplug-status"), "connected\n")
         self.succeeds("detach", "--domain", 1, "--vdev", "xvda")
-        left = {path for path in self.paths() if "51712" in path or "/backend/vbd" in path}
+        left = {path for path in self.paths() if "51712" in path or "/backend/splitring" in path}
         self.assertEqual(left, set())
         self.succeeds(*attach(f"raw:{image}"))
 

@@ -13,9 +13,9 @@ sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
 from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 
 COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "list"], ["attach"],
-            ["detach"], ["list"], ["info"], ["cp"], ["bench"], ["crunch"],
-            *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract", "verify",
-                                         "index"))]
+            ["detach"], ["handover"], ["claim"], ["doctor"], ["list"], ["info"], ["cp"], ["bench"],
+            ["crunch"], *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract",
+                                                     "verify", "index"))]
 
 
 def options_in(help_text):

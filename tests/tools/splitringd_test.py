@@ -96,7 +96,7 @@ class Daemon(ProgramTest):
         self.assertEqual(
             (device["domain"], device["vdev"], device["target"], device["sectors"],
              device["backend_directory"]),
-            (1, "xvda", "mem:8M", 16384, "/local/domain/0/backend/vbd/1/51712"))
+            (1, "xvda", "mem:8M", 16384, "/local/domain/0/backend/splitring/1/51712"))
 
     def test_tells_its_metrics_to_prometheus(self):
         self.start_daemon()
@@ -185,7 +185,7 @@ class Daemon(ProgramTest):
         self.start_daemon("--max-queues", "2", "--max-ring-page-order", "1",
                           "--max-indirect-segments", "0", "--no-persistent")
         self.attach()
-        directory = "/local/domain/0/backend/vbd/1/51712"
+        directory = "/local/domain/0/backend/splitring/1/51712"
         nodes = self.paths()
         self.assertEqual(nodes[f"{directory}/multi-queue-max-queues"], "2")
         self.assertEqual(nodes[f"{directory}/max-ring-page-order"], "1")

@@ -12,7 +12,7 @@ namespace {
 
 // What the node `script` names: nobody runs it for disks that are attached here, but toolstacks
 // and driver domains expect one.
-constexpr const char* kScript = "/etc/xen/scripts/block-splitring";
+const std::string kScript = std::string("/etc/xen/scripts/") + kHotplugScript;
 
 using Nodes = std::vector<std::pair<std::string, std::string>>;
 
@@ -97,7 +97,7 @@ std::string error_directory(const DevicePath& path) {
 // Ours reports beside the device's state, a hotplug script in a node of its own.
 Result<std::string> backend_error(StoreView& store, const DevicePath& path) {
   for (const std::string& node :
-       {path.backend_directory() + "/error", error_directory(path) + "/error",
+       {path.backend_directory() + "/" + kErrorNode, error_directory(path) + "/error",
         path.backend_directory() + "/hotplug-error"})
     if (auto text = TRY(read_optional(store, node)); text && !text->empty())
       return std::move(*text);
@@ -202,9 +202,9 @@ Result<> wait_for_backend(Store& store, const DevicePath& path, std::chrono::mil
   const std::string directory = path.backend_directory();
   const auto look = [&]() -> Result<bool> {
     const XenbusState state = TRY(read_state(view, directory));
-    if (is_listening(state)) return true;
     const std::string error = TRY(backend_error(view, path));
     if (!error.empty()) return fail(Errc::kIo, "the backend says: " + error);
+    if (is_listening(state)) return true;
     if (state == XenbusState::kInitialising) return false;
     return fail(Errc::kIo, "the backend went to state " + state_name(state));
   };

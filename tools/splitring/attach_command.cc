@@ -15,7 +15,7 @@ struct AttachOptions {
   uint32_t device = 0;
   std::string vdev;
   std::string target;
-  std::string kind = "vbd";
+  std::string kind = "splitring";
   std::string mode = "w";
   uint32_t wait_s = static_cast<uint32_t>(kInitTimeout.count());
   bool no_wait = false;
@@ -65,7 +65,8 @@ void add_attach_command(CLI::App& program, Session& session) {
       *command, "--backend", [options](DomId domain) { options->backend = domain; },
       "The domain whose splitringd serves it (default: 0)");
   command
-      ->add_option("--kind", options->kind, "Of backend: the store's backend/KIND (default: vbd)")
+      ->add_option("--kind", options->kind,
+                   "Of backend: the store's backend/KIND (default: splitring)")
       ->check([](const std::string& kind) {
         const bool plain =
             !kind.empty() && kind.size() <= 32 &&

@@ -11,6 +11,9 @@ declare -gA _splitring_options=(
   [domain list]='--json'
   [attach]='--domain= --vdev= --target= --mode= --backend= --kind= --wait= --no-wait'
   [detach]='--domain= --vdev= --timeout= --force'
+  [handover]='--wait='
+  [claim]='--release'
+  [doctor]='--json'
   [list]='--verbose --json'
   [info]='--json'
   [cp]='--json'
@@ -30,7 +33,7 @@ _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-
 # The subcommands below a command.
 _splitring_commands() {
   case $1 in
-    .) echo 'host domain attach detach list info cp bench tar crunch' ;;
+    .) echo 'host domain attach detach handover claim doctor list info cp bench tar crunch' ;;
     domain) echo 'create destroy list' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac

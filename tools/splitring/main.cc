@@ -18,6 +18,9 @@ int main(int argc, char** argv) {
   add_domain_command(program, session);
   add_attach_command(program, session);
   add_detach_command(program, session);
+  add_handover_command(program, session);
+  add_claim_command(program, session);
+  add_doctor_command(program, session);
   add_list_command(program, session);
   add_info_command(program, session);
   add_copy_command(program, session);
