@@ -131,11 +131,13 @@ $(foreach r,$(TEST_ROOMS),$(eval $(call room_tests,$(r))))
 TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
 
 # Programs that tests run as processes of their own.
+LDLIBS_test_tool_disk_conformance := -lgtest
 define test_tool
 $(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc) $$(call libraries,$$(USES_tools))
 	@echo "  link     $$@"
 	@mkdir -p $$(@D)
-	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(call system_libraries,$$(USES_tools))
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_test_tool_$(1)) \
+	  $$(call system_libraries,$$(USES_tools))
 endef
 TEST_TOOLS := $(patsubst tests/programs/%.cc,%,$(wildcard tests/programs/*.cc))
 $(foreach t,$(TEST_TOOLS),$(eval $(call test_tool,$(t))))
@@ -203,7 +205,8 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test bench check-exhaustive lint lint-quick fuzz demo live-picture man install clean
+.PHONY: all help packages test test-xen bench check-exhaustive lint lint-quick fuzz demo live-picture \
+  man install clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -226,6 +229,17 @@ test: packages-test
 
 .PHONY: build-tests
 build-tests: all $(TESTS)
+
+XEN_WORK := $(BUILD)/xen
+XEN_TOOLS := $(ROOT)/tests/verified_load $(ROOT)/tests/disk_conformance
+## test-xen: the programs on a real Xen, booted under software emulation; ONLY=TEXT, PATIENCE=N
+test-xen: packages-xen
+	$(Q)$(MAKE) all $(XEN_TOOLS)
+	$(Q)rm -rf $(XEN_WORK)/installed && $(MAKE) install DESTDIR=$(abspath $(XEN_WORK))/installed \
+	  PREFIX=/usr >/dev/null
+	@tests/xen/lab.py --installed $(XEN_WORK)/installed $(XEN_TOOLS:%=--tool %) \
+	  --work $(XEN_WORK) --junit $(XEN_WORK)/junit.xml \
+	  $(ONLY:%=--only %) $(PATIENCE:%=--patience %)
 
 ## bench: Splitring and its peers on the same work, in one run (minutes; wants a quiet machine)
 bench: packages-bench

@@ -1,0 +1,182 @@
+# What the lab's scenarios share. Source: tests/xen; each runs as root in domain 0.
+export PATH=/usr/lib/xen-4.17/bin:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin HOME=/root
+lab=/dev/shm/lab
+
+# ---- saying what is wrong ---------------------------------------------------------------------
+fail() {
+  echo "FAILED: $*"
+  [ ! -s "$lab/daemon.log" ] || tail -n 20 "$lab/daemon.log"
+  exit 1
+}
+# contains TEXT PATTERN: a pattern of grep -E.
+contains() { grep -Eq -- "$2" <<<"$1" || fail "no \"$2\" in: $1"; }
+lacks() { ! grep -Eq -- "$2" <<<"$1" || fail "\"$2\" in: $1"; }
+same() { [ "$1" = "$2" ] || fail "${3:-not the same}: \"$1\", not \"$2\""; }
+# succeeds COMMAND...; fails TEXT-PATTERN COMMAND...: says so.
+succeeds() { "$@" || fail "status $? of: $*"; }
+fails() {
+  local pattern=$1 output
+  shift
+  output=$("$@" 2>&1) && fail "should have failed: $* ($output)"
+  contains "$output" "$pattern"
+}
+
+# ---- waiting for the store, which tells when something changes ---------------------------------
+# wait_node PATH PATTERN [SECONDS]: until the node's value matches. A node that is gone reads as "".
+wait_node() {
+  local deadline=$((SECONDS + patience * ${3:-30})) value
+  while :; do
+    value=$(xenstore-read "$1" 2>/dev/null)
+    grep -Eq -- "$2" <<<"$value" && return 0
+    [ "$SECONDS" -lt "$deadline" ] || fail "$1 is \"$value\", not $2, after ${3:-30} s"
+    # Fires once for the watch itself, then for a change.
+    timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
+  done
+}
+
+# wait_gone PATH [SECONDS]: until there is no such node.
+wait_gone() {
+  local deadline=$((SECONDS + patience * ${2:-30}))
+  while xenstore-exists "$1"; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "$1 is there still: $(xenstore-ls "$1")"
+    timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
+  done
+}
+
+# ---- our daemon -------------------------------------------------------------------------------
+# start_daemon OPTIONS...: returns once it serves.
+start_daemon() {
+  local line
+  : >"$lab/daemon.log"
+  rm -f "$lab/daemon.out"
+  mkfifo "$lab/daemon.out"
+  splitringd --log-level debug "$@" >"$lab/daemon.out" 2>>"$lab/daemon.log" &
+  daemon=$!
+  exec {daemon_output}<"$lab/daemon.out"
+  read -r -t $((patience * 10)) -u "$daemon_output" line
+  [ "${line:-}" = "splitringd: ready" ] || fail "splitringd did not start: ${line:-}"
+}
+stop_daemon() {
+  [ -n "${daemon:-}" ] || return 0
+  kill "$daemon" 2>/dev/null
+  wait "$daemon" 2>/dev/null
+  daemon=
+}
+daemon=
+
+# ---- guests -----------------------------------------------------------------------------------
+# start_guest NAME [LINE-OF-CONFIGURATION...]: returns once it runs commands. Variables of the
+# caller: guest_modules (xen-blkfront), guest_kernel (more of its command line), guest_vcpus (1).
+start_guest() {
+  local name=$1 output
+  shift
+  {
+    printf 'name="%s"\nkernel="%s/vmlinuz"\nramdisk="%s/guest.img"\n' "$name" "$lab" "$lab"
+    printf 'memory=%s\nvcpus=%s\n' "${guest_memory:-384}" "${guest_vcpus:-1}"
+    printf 'extra="console=hvc0 rdinit=/init panic=-1 loglevel=4 lab.modules=%s %s"\n' \
+      "${guest_modules-xen-blkfront}" "${guest_kernel-}"
+    printf 'on_crash="%s"\n' "${guest_on_crash:-destroy}"
+    printf '%s\n' "$@"
+  } >"$lab/$name.cfg"
+  output=$(xl create "$lab/$name.cfg" 2>&1) || fail "xl create: $output"
+  guest_is_up "$name"
+}
+guest_is_up() {
+  local domain
+  domain=$(xl domid "$1") || fail "no guest $1"
+  wait_node "/local/domain/$domain/data/lab/answer" . 60
+}
+# in_guest NAME COMMAND: its output, and its status (255: none in $guest_seconds, 60).
+in_guest() {
+  local domain directory answer
+  domain=$(xl domid "$1") || fail "no guest $1"
+  directory=/local/domain/$domain/data/lab
+  guest_command=$((${guest_command:-$RANDOM} + 1))
+  # A subshell counts for itself: time and chance make its numbers new.
+  local number=$guest_command.$(date +%s).$RANDOM
+  xenstore-write -R "$directory/command" "$number $2"
+  wait_node "$directory/answer" "^${number//./\\.} " "${guest_seconds:-60}"
+  answer=$(xenstore-read "$directory/answer")
+  xenstore-read -R "$directory/output"
+  echo
+  return "${answer#* }"
+}
+# For a command that does not come back.
+in_guest_background() {
+  xenstore-write -R "/local/domain/$(xl domid "$1")/data/lab/command" "$(date +%s).$RANDOM $2"
+}
+domid() { xl domid "$1"; }
+# wait_for_another NAME DOMID: until a guest of that name is another domain: it has rebooted.
+wait_for_another() {
+  local deadline=$((SECONDS + patience * 60)) now
+  while [ "$SECONDS" -lt "$deadline" ]; do
+    now=$(xl domid "$1" 2>/dev/null)
+    [ -z "$now" ] || [ "$now" = "$2" ] || return 0
+    timeout 5 xenstore-watch -n 2 @introduceDomain >/dev/null
+  done
+  fail "$1 did not come back"
+}
+
+# ---- disks of our own kind ------------------------------------------------------------------
+# attach GUEST VDEV TARGET [OPTIONS...]: returns once the guest has it.
+attach() {
+  local guest=$1 vdev=$2 target=$3 said
+  shift 3
+  said=$(splitring attach --domain "$(domid "$guest")" --vdev "$vdev" --kind splitring \
+    --wait $((patience * 10)) --target "$target" "$@" 2>&1) || fail "$said"
+  wait_device "$guest" "$vdev"
+}
+# wait_device GUEST VDEV: until the guest's kernel has made a disk of it.
+wait_device() {
+  succeeds in_guest "$1" "for i in \$(seq $((patience * 150))); do
+    [ ! -b /dev/$2 ] || exit 0; usleep 100000; done; dmesg | tail; exit 1" >/dev/null
+}
+detach() {
+  local said
+  said=$(splitring detach --domain "$(domid "$1")" --vdev "$2" \
+    --timeout $((patience * 10)) 2>&1) || fail "$said"
+}
+
+# ---- our frontend in a guest -------------------------------------------------------------------
+# claim GUEST VDEV: from the guest's kernel.
+claim() {
+  succeeds in_guest "$1" "splitring claim $2 && [ ! -e /sys/block/$2 ]"
+}
+# conformance GUEST VDEV [OPTION]: of a disk of 4 MiB.
+conformance() {
+  local said
+  said=$(guest_seconds=180 in_guest "$1" "disk_conformance ${*:2}") || fail "$said"
+  contains "$said" 'PASSED.* 1[0-9] tests'
+}
+# copied GUEST VDEV: what our frontend writes is in $lab/a.img, and what is there it reads.
+copied() {
+  local written
+  written=$(in_guest "$1" "head -c 4194304 /dev/urandom >/tmp/data
+    splitring cp raw:/tmp/data vbd:$2 >/dev/null && sha256sum </tmp/data") || fail "$written"
+  same "$(sum "$lab/a.img")" "$written" "the image"
+  dd if=/dev/urandom of="$lab/b.img" bs=1M count=4 2>/dev/null
+  dd if="$lab/b.img" of="$lab/a.img" bs=1M conv=notrunc 2>/dev/null
+  same "$(in_guest "$1" "truncate -s 4M /tmp/data; splitring cp vbd:$2 raw:/tmp/data >/dev/null
+    sha256sum </tmp/data")" "$(sum "$lab/b.img")" "what is read"
+}
+
+# ---- images -----------------------------------------------------------------------------------
+# make_image NAME MEGABYTES: zeroes, in memory.
+make_image() {
+  rm -f "$lab/$1"
+  truncate -s "${2}M" "$lab/$1"
+}
+
+# sum FILE [MEGABYTES]: of its beginning, or of all of it.
+sum() { dd if="$1" bs=1M ${2:+count=$2} 2>/dev/null | sha256sum; }
+
+# ---- at the end: nothing is left for the next scenario -----------------------------------------
+clean_up() {
+  local status=$? name
+  for name in $(xl list 2>/dev/null | awk 'NR > 2 {print $1}'); do xl destroy "$name"; done
+  stop_daemon
+  rm -f "$lab"/*.img.part "$lab"/daemon.out
+  [ "$status" = 0 ] || cat "$lab/daemon.log" 2>/dev/null
+  exit "$status"
+}
+trap clean_up EXIT
