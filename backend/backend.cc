@@ -81,6 +81,7 @@ class StoreBackend final : public Backend {
       ::poll(&entry, 1, 100);
       acknowledge(changed_);
     }
+    for (auto& [key, device] : devices_) device->leave_to_successor(*store_);
     for (auto& [key, device] : devices_) device->abandon();
   }
 

@@ -55,7 +55,7 @@ class Backend {
   static Result<std::unique_ptr<Backend>> start(Host& host, const DiskSchemes& schemes,
                                                 const BackendOptions& options);
   // Stops every ring, finishes what is in flight, unmaps, and leaves the devices in the store for
-  // the next backend to take over.
+  // the next backend: that goes on with the same rings, and frontends see a pause.
   virtual ~Backend() = default;
 
   // Readable when process() has something to do.

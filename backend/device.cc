@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backend/device_snapshot.h"
 #include "backend/handover.h"
 #include "backend/image_policy.h"
 
@@ -16,21 +17,6 @@ namespace {
 constexpr std::chrono::seconds kBusyPatience{2};
 
 }  // namespace
-
-// Nodes of the backend's directory belong to the toolstack, those of the frontend's to the guest.
-// Only the former say where the latter is (B31).
-struct Device::Snapshot {
-  bool exists = false;
-  bool belongs = false;  // the two directories point at each other
-  bool online = false;
-  bool ready = false;     // the toolstack's script, if there is one, has finished
-  bool handover = false;  // the script wants us to take the device over
-  bool discard_enabled = true;
-  XenbusState own = XenbusState::kUnknown;
-  XenbusState frontend = XenbusState::kUnknown;
-  std::string target;
-  std::string mode;
-};
 
 Device::Device(DevicePath path, const DeviceContext& context)
     : path_(std::move(path)),
@@ -64,6 +50,7 @@ Result<Device::Snapshot> Device::read(Store& store) const {
     now.discard_enabled = TRY(read_optional(view, backend + "/discard-enable")) != "0";
     now.ready = !TRY(read_optional(view, backend + "/script")) ||
                 TRY(read_optional(view, backend + "/hotplug-status")) == "connected";
+    now.rest = TRY(read_optional(view, backend + "/" + kRestNode)).has_value();
     now.handover = TRY(read_optional(view, backend + "/" + kHandoverNode)).has_value();
     if (domain_dead_) return {};
     now.belongs = link == frontend && TRY(read_optional(view, frontend + "/backend")) == backend;
@@ -143,6 +130,7 @@ bool Device::hangs() const {
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
   // First, so that a frontend knows that another process speaks (BackendOffer::instance).
   offer_ = context_.options->offer;
+  if (now.rest) offer_ = widened(offer_, TRY(read_offer(store.now(), path_.backend_directory())));
   TRY_VOID(change(store, [&](StoreView& view) {
     return write_offer(view, path_.backend_directory(), offer_);
   }));
@@ -152,6 +140,7 @@ Result<> Device::first_sight(Store& store, const Snapshot& now) {
   if (!disk_) return {};
   if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
   if (now.own == XenbusState::kInitWait) return follow_frontend(store, now);
+  if (TRY(go_on(store, now))) return {};
   spdlog::info("{}: taking over from a backend that has ended", name_);
   const bool frontend_up = now.frontend == XenbusState::kInitialised ||
                            now.frontend == XenbusState::kConnected ||
@@ -187,17 +176,6 @@ Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
                  ? enter(store, XenbusState::kClosed)
                  : Result<>();
   }
-}
-
-// After first_sight(): the script learns of an image that could not be opened, too.
-Result<> Device::answer_script(Store& store) {
-  const auto answered = change(store, [&](StoreView& view) -> Result<> {
-    offer_ = TRY(answer_handover(view, path_.backend_directory(), context_.options->offer));
-    return {};
-  });
-  if (answered || answered.error().code != Errc::kUnsupported) return answered;
-  TRY_VOID(give_up(store, answered.error().what));
-  return store.now().remove(path_.backend_directory() + "/" + kHandoverNode);
 }
 
 Result<> Device::open_image(Store& store, const Snapshot& now) {

@@ -51,6 +51,8 @@ class Device {
   [[nodiscard]] bool finished() const { return finished_; }
   // Leaves threads that do not end to themselves.
   void abandon();
+  // After stop(), once idle(): tells the process after us that it can go on with these rings.
+  void leave_to_successor(Store& store) const;
 
   [[nodiscard]] const DevicePath& path() const { return path_; }
   [[nodiscard]] DeviceReport report() const;
@@ -63,6 +65,7 @@ class Device {
   Result<> follow_frontend(Store& store, const Snapshot& now);
   Result<> first_sight(Store& store, const Snapshot& now);
   Result<> answer_script(Store& store);
+  Result<bool> go_on(Store& store, const Snapshot& now);
   Result<> open_image(Store& store, const Snapshot& now);
   Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
   Result<> connect(Store& store, const Snapshot& now);

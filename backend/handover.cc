@@ -11,6 +11,14 @@ Result<bool> is_meant_for_us(StoreView& store, const std::string& backend_direct
   return !script || script->substr(script->rfind('/') + 1) == kHotplugScript;
 }
 
+BackendOffer widened(const BackendOffer& own, const BackendOffer& promised) {
+  BackendOffer offer = own;
+  offer.max_queues = std::max(own.max_queues, promised.max_queues);
+  offer.max_ring_page_order = std::max(own.max_ring_page_order, promised.max_ring_page_order);
+  offer.max_indirect_segments = std::max(own.max_indirect_segments, promised.max_indirect_segments);
+  return offer;
+}
+
 Result<BackendOffer> answer_handover(StoreView& store, const std::string& backend_directory,
                                      const BackendOffer& own) {
   const std::string node = backend_directory + "/" + kHandoverNode;
@@ -22,10 +30,7 @@ Result<BackendOffer> answer_handover(StoreView& store, const std::string& backen
                                         " segments and we serve " +
                                         std::to_string(kMaxIndirectSegmentsOffered) +
                                         " (set its module's max_indirect_segments to that)");
-  BackendOffer offer = own;
-  offer.max_queues = std::max(own.max_queues, promised.max_queues);
-  offer.max_ring_page_order = std::max(own.max_ring_page_order, promised.max_ring_page_order);
-  offer.max_indirect_segments = std::max(own.max_indirect_segments, promised.max_indirect_segments);
+  const BackendOffer offer = widened(own, promised);
   TRY_VOID(write_offer(store, backend_directory, offer));
   TRY_VOID(store.remove(node));
   return offer;

@@ -18,12 +18,19 @@
 
 namespace splitring::backend {
 
+// In the backend's directory, by a backend that has ended: it has answered all that it took, so
+// that another process can go on with the same rings and the frontend need not know.
+inline constexpr char kRestNode[] = "splitring-rest";
+
 // False for a device whose hotplug script is somebody else's.
 Result<bool> is_meant_for_us(StoreView& store, const std::string& backend_directory);
 
+// What a frontend may ask for: our own offer, and what a backend before us has promised, which the
+// frontend may have read already.
+BackendOffer widened(const BackendOffer& own, const BackendOffer& promised);
+
 // Answers a request to take the device over; nothing happens without one. The result is what the
-// frontend may ask for from now on: our own offer, and what a backend before us has promised, which
-// the frontend may have read already.
+// frontend may ask for from now on.
 // Errors: kUnsupported: it has promised what we cannot do.
 Result<BackendOffer> answer_handover(StoreView& store, const std::string& backend_directory,
                                      const BackendOffer& own);

@@ -94,12 +94,13 @@ INSTANTIATE_TYPED_TEST_SUITE_P(RawCopied, DeviceConformance, RawCopied);
 INSTANTIATE_TYPED_TEST_SUITE_P(RawLargeBlocksUntrusted, DeviceConformance, RawLargeBlocksUntrusted);
 
 // Writes and checks random runs of blocks until told to stop.
-void check_against_a_model(BlockDevice& device, uint32_t seed, const std::atomic<bool>& stop) {
+void check_against_a_model(BlockDevice& device, uint32_t seed, const std::atomic<bool>& stop,
+                           std::atomic<uint64_t>& done) {
   constexpr size_t kBlocks = 128;
   const auto lane = must(device.open_queue({}));
   std::mt19937 random(seed);
   std::vector<uint64_t> model(kBlocks);  // what each block is filled from; 0: never written
-  while (!stop) {
+  for (; !stop; done++) {
     const size_t block = random() % kBlocks;
     TestBuffer buffer(kPageSize);
     const Sectors at{block * kSectorsPerPage};
@@ -123,19 +124,26 @@ TEST(BackendConformance, NoByteIsLostWhileBackendsComeAndGo) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   LiveDisk disk({2048}, {.image = "raw"});
   std::atomic<bool> stop{false};
-  std::thread load([&] { check_against_a_model(disk.device(), seed, stop); });
-  for (uint64_t restart = 1; restart <= 5; restart++) {
+  std::atomic<uint64_t> done = 0;
+  std::thread load([&] { check_against_a_model(disk.device(), seed, stop, done); });
+  uint64_t deaths = 0;
+  for (int restart = 0; restart < 6; restart++) {
+    const bool in_order = restart % 2 == 0;
     disk.backend().stop();
+    if (!in_order) disk.backend().forget_rest(LiveBackend::path(1, kDevice));
+    deaths += in_order ? 0 : 1;
+    const uint64_t before = done;
     disk.backend().start();
     const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-    while (disk.disk().statistics().reconnects < restart) {
+    while (disk.disk().statistics().reconnects < deaths || done < before + 100) {
       if (std::chrono::steady_clock::now() > end) {
-        ADD_FAILURE() << "not connected again: " << disk.disk().statistics().last_error;
+        ADD_FAILURE() << "not going on: " << disk.disk().statistics().last_error;
         break;
       }
       std::this_thread::yield();
     }
   }
+  EXPECT_EQ(disk.disk().statistics().reconnects, deaths) << "who ended in order is not missed";
   stop = true;
   load.join();
 }

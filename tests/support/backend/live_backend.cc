@@ -7,6 +7,7 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "backend/handover.h"
 #include "xenbus/nodes.h"
 
 namespace splitring::backend {
@@ -57,6 +58,10 @@ void LiveBackend::stop() {
   ::eventfd_read(stop_.get(), &ignored);
   owned_.reset();
   backend = nullptr;
+}
+
+void LiveBackend::forget_rest(const DevicePath& path) {
+  must(store_->now().remove(path.backend_directory() + "/" + kRestNode));
 }
 
 void LiveBackend::serve() {

@@ -35,6 +35,8 @@ class LiveBackend {
   // Ends the Backend, as a daemon that is restarted does; what it served stays in the store.
   void stop();
   void start();
+  // Between the two: as if it had been killed.
+  void forget_rest(const DevicePath& path);
 
   // What libxl writes, in its order, in one transaction. `nodes` go over it: {"mode", "r"}.
   using Nodes = std::map<std::string, std::string>;

@@ -1,0 +1,26 @@
+// What a step of a device reads of both directories, in one transaction. For device*.cc alone.
+#pragma once
+
+#include <string>
+
+#include "backend/device.h"
+
+namespace splitring::backend {
+
+// Nodes of the backend's directory belong to the toolstack, those of the frontend's to the guest.
+// Only the former say where the latter is (B31).
+struct Device::Snapshot {
+  bool exists = false;
+  bool belongs = false;  // the two directories point at each other
+  bool online = false;
+  bool ready = false;     // the toolstack's script, if there is one, has finished
+  bool handover = false;  // the script wants us to take the device over
+  bool rest = false;      // a backend before us has left its rings in order
+  bool discard_enabled = true;
+  XenbusState own = XenbusState::kUnknown;
+  XenbusState frontend = XenbusState::kUnknown;
+  std::string target;
+  std::string mode;
+};
+
+}  // namespace splitring::backend
