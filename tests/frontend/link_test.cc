@@ -119,7 +119,7 @@ TEST_F(Link, F17_ClosesWithADeadBackend) {
 }
 
 TEST_F(Link, F15_NodesThatMakeNoSenseAreRefused) {
-  for (const auto& [node, value] :
+  for (const auto& nonsense :
        std::vector<std::pair<std::string, std::string>>{{"sectors", "0"},
                                                         {"sectors", "-1"},
                                                         {"sectors", "18446744073709551615"},
@@ -131,6 +131,8 @@ TEST_F(Link, F15_NodesThatMakeNoSenseAreRefused) {
                                                         {"sector-size", "2147483648"},
                                                         {"physical-sector-size", "1000"},
                                                         {"discard-granularity", "0"}}) {
+    const auto& node = nonsense.first;
+    const auto& value = nonsense.second;
     EmulatedMachineThread machine(1);
     auto host = machine.host(1);
     Peer peer(

@@ -2,6 +2,7 @@
 // programs make are in tar_oracle_test.cc.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "tests/support/fs/tar_builder.h"
@@ -32,11 +33,11 @@ std::string fields(const Pairs& map) {
 TarBuilder::Edit old_gnu(const Pairs& map, uint64_t real_size, bool continues = false) {
   return [=](TarWireHeader& header) {
     auto* bytes = reinterpret_cast<char*>(&header);
-    std::memcpy(header.magic.data(), "ustar  ", 8);
+    std::copy_n("ustar  ", 8, header.magic.data());  // its NUL too
     const std::string text = fields(map);
-    std::memcpy(bytes + 386, text.data(), text.size());
+    std::copy(text.begin(), text.end(), bytes + 386);
     bytes[482] = continues ? 1 : 0;
-    std::memcpy(bytes + 483, field(real_size).data(), 12);
+    std::copy_n(field(real_size).begin(), 12, bytes + 483);
   };
 }
 

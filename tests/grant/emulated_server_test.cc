@@ -318,7 +318,7 @@ TEST(SharedMemory, B40_ItsOwnerCannotShortenItUnderAMapper) {
 // Says hello, then gives `reply` with `descriptor` to whatever comes, until the client leaves.
 class LyingServer {
  public:
-  LyingServer(std::vector<std::byte> reply, std::vector<int> descriptors)
+  LyingServer(const std::vector<std::byte>& reply, const std::vector<int>& descriptors)
       : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -353,7 +353,7 @@ class LyingServer {
   std::thread thread_;
 };
 
-std::vector<std::byte> map_reply(uint32_t descriptors, std::vector<wire::MappedPage> pages) {
+std::vector<std::byte> map_reply(uint32_t descriptors, const std::vector<wire::MappedPage>& pages) {
   auto reply = bytes_of(wire::MapReply{{}, descriptors});
   for (const auto& page : pages) {
     const auto more = bytes_of(page);
@@ -362,9 +362,9 @@ std::vector<std::byte> map_reply(uint32_t descriptors, std::vector<wire::MappedP
   return reply;
 }
 
-void expect_not_mapped(std::vector<std::byte> reply, std::vector<int> descriptors,
+void expect_not_mapped(const std::vector<std::byte>& reply, const std::vector<int>& descriptors,
                        const char* what) {
-  LyingServer server(std::move(reply), std::move(descriptors));
+  LyingServer server(reply, descriptors);
   const auto table = EmulatedGrantTable::open(server.path()).value();
   const std::array refs{GrantRef{8}};
   const auto mapped = table->map(DomId{1}, refs, Access::kReadOnly);

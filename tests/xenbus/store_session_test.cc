@@ -56,7 +56,7 @@ TEST_F(StoreSessionTest, AnswersEchoTypeRequestAndTransaction) {
   const StoreFrame bad = *reader.next().value();
   EXPECT_EQ(bad.type, M::kError);
   EXPECT_EQ(bad.transaction_id, 99U);
-  EXPECT_EQ(bad.payload, std::string("ENOENT", 7));
+  EXPECT_EQ(bad.payload, std::string("ENOENT\0", 7));
 }
 
 TEST_F(StoreSessionTest, TakesFramesInAnyPieces) {

@@ -2,10 +2,10 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <latch>
 #include <memory>
 #include <string>

@@ -11,7 +11,7 @@
 
 // Before 3.2.8 ring.h expects barriers under other names.
 #ifndef __XEN_INTERFACE_VERSION__
-#define __XEN_INTERFACE_VERSION__ 0x00030208
+#define __XEN_INTERFACE_VERSION__ 0x00030208  // NOLINT(bugprone-reserved-identifier): Xen's
 #endif
 #define xen_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define xen_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
