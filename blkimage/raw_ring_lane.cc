@@ -35,6 +35,10 @@ constexpr uint64_t kLargestWriteAtOnceBytes = 256U << 10;
 // One kick() does at most about this much at once: what is left over follows the next answers.
 constexpr uint64_t kAtOnceBytesPerKick = 1U << 20;
 constexpr unsigned kReapBatch = 32;
+// What goes past the page cache is handed over in small lots. Of more than two entries the kernel
+// makes one batch for the device, all of it then comes back at once, and device and program wait
+// for each other in turn: 32 in flight gave 0.6 times as many reads (a virtio disk, measured).
+constexpr uint32_t kDirectLot = 2;
 
 constexpr uint64_t kAskedForRange = 1;
 constexpr uint64_t kAskedForWrite = 2;
@@ -194,6 +198,7 @@ void RawRingLane::put_on_ring(BlockRequest& request) noexcept {
   if (file_registered_) io_uring_sqe_set_flags(entry, entry->flags | IOSQE_FIXED_FILE);
   active_++;
   prepared_++;
+  if (file_.direct && prepared_ >= kDirectLot) hand_over();
 }
 
 void RawRingLane::prepare(BlockRequest& request, io_uring_sqe& entry) noexcept {
