@@ -30,7 +30,7 @@ Result<std::unique_ptr<TarFileSystem>> open_saved(BlockQueue& lane, const std::s
 }
 
 Result<Outcome> read_members(BlockQueue& lane, const std::string& path,
-                             std::vector<std::string> names) {
+                             const std::vector<std::string>& names) {
   const auto tar = TRY(open_saved(lane, path));
   Outcome outcome;
   std::vector<std::byte> buffer(1U << 20);
@@ -85,7 +85,7 @@ Result<> measure(const std::string& work, const std::string& path, uint64_t coun
   if (work == "read") names = TRY(random_names(*lane, count));
   const auto begin = std::chrono::steady_clock::now();
   const Outcome outcome =
-      TRY(work == "read" ? read_members(*lane, path, std::move(names)) : run(*lane, work, path));
+      TRY(work == "read" ? read_members(*lane, path, names) : run(*lane, work, path));
   const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
   std::printf("{\"entries\": %llu, \"us\": %.1f, \"bytes\": %llu, \"peak_kib\": %llu}\n",
               static_cast<unsigned long long>(outcome.entries), took.count(),
