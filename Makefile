@@ -90,7 +90,7 @@ LDLIBS_program_kiosk := $(LDLIBS_kiosk)
 # The kiosk's own pages, compiled in: tools/kiosk/NAME becomes the variable kiosk_NAME.
 KIOSK_PAGES := $(foreach p,live builtin,$(ROOT)/tools/kiosk/kiosk_$(p).o)
 OBJECTS_program_kiosk := $(KIOSK_PAGES)
-$(ROOT)/tools/kiosk/kiosk_%.o: $(ROOT)/splitring $(sort $(wildcard tools/kiosk/live/* tools/kiosk/builtin/*))
+$(KIOSK_PAGES): $(ROOT)/tools/kiosk/kiosk_%.o: $(ROOT)/splitring $(sort $(wildcard tools/kiosk/live/* tools/kiosk/builtin/*))
 	@mkdir -p $(@D)
 	@echo "  crunch   tools/kiosk/$*"
 	$(Q)$(ROOT)/splitring crunch tools/kiosk/$* -o $@
