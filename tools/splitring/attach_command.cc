@@ -79,7 +79,9 @@ void add_attach_command(CLI::App& program, Session& session) {
           ->add_option("--wait", options->wait_s, "How long to wait for the backend (default: 10)")
           ->check(CLI::Range(1U, 3600U))
           ->type_name("SECONDS");
-  command->add_flag("--no-wait", options->no_wait, "Write the nodes and leave the rest to others")
+  command
+      ->add_flag("--no-wait", options->no_wait,
+                 "Write the nodes and leave the rest to a hotplug script")
       ->excludes(wait);
   command->footer(
       "Examples:\n"
