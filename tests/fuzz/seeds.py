@@ -64,7 +64,9 @@ def main():
     if len(sys.argv) == 4 and sys.argv[1] == "unpack":
         out = Path(sys.argv[3])
         out.mkdir(parents=True, exist_ok=True)
-        for seed in sorted(Path(sys.argv[2]).glob("*.seed")):
+        for seed in sorted(Path(sys.argv[2]).iterdir()):
+            if seed.suffix != ".seed":
+                sys.exit(f"{seed}: not a seed (seeds.py pack makes one of it)")
             (out / seed.stem).write_bytes(unpack(seed.read_text(), seed))
     elif len(sys.argv) == 3 and sys.argv[1] == "pack":
         sys.stdout.write(pack(Path(sys.argv[2]).read_bytes()))
