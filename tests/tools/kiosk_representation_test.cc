@@ -62,7 +62,7 @@ TEST(KioskCompression, IsUndoneByTheLibrariesAndDoneOnlyIfItPays) {
 
 class KioskPlan : public testing::Test {
  protected:
-  Plan made(std::vector<std::pair<Known, std::string_view>> headers,
+  Plan made(const std::vector<std::pair<Known, std::string_view>>& headers,
             http::Method method = http::Method::kGet) {
     Request request;
     request.method = method;

@@ -26,7 +26,8 @@ NamedDevices::NamedDevices(HostOptions host, Handlers handlers)
     : disks_(std::move(host)), handlers_(std::move(handlers)) {}
 
 Result<std::unique_ptr<NamedDevices>> NamedDevices::start(std::vector<NamedDisk> disks,
-                                                          HostOptions host, Handlers handlers) {
+                                                          const HostOptions& host,
+                                                          Handlers handlers) {
   std::unique_ptr<NamedDevices> named(new NamedDevices(host, std::move(handlers)));
   named->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!named->stop_) return fail_errno("eventfd", errno);

@@ -55,8 +55,8 @@ class NamedDevices {
 
   // What is there already has been plugged when it returns. Errors: watching for it is not
   // possible here (no host that answers, for a vbd:).
-  static Result<std::unique_ptr<NamedDevices>> start(std::vector<NamedDisk> disks, HostOptions host,
-                                                     Handlers handlers);
+  static Result<std::unique_ptr<NamedDevices>> start(std::vector<NamedDisk> disks,
+                                                     const HostOptions& host, Handlers handlers);
   ~NamedDevices();
   NamedDevices(const NamedDevices&) = delete;
   NamedDevices& operator=(const NamedDevices&) = delete;

@@ -21,8 +21,8 @@ constexpr Elf64_Half kMachine = EM_AARCH64;
 #endif
 
 constexpr uint64_t kDataAlignment = 64;
-constexpr std::string_view kSectionNames("\0.rodata\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack",
-                                         51);
+constexpr char kNameBytes[] = "\0.rodata\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
+constexpr std::string_view kSectionNames(kNameBytes, sizeof kNameBytes);  // the last NUL too
 enum Section : Elf64_Half { kNone, kData, kSymbols, kStrings, kNames, kStack, kSections };
 
 Elf64_Word name_of(std::string_view section) {

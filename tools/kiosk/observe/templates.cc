@@ -85,7 +85,7 @@ Data page_data(const TemplateContext& context) {
   data.set("path", context.path);
   data.set("requests", std::to_string(context.service.requests));
   data.set("connections", std::to_string(context.service.open_connections));
-  data.set("devices", std::move(devices));
+  data.set("devices", devices);
   return data;
 }
 
