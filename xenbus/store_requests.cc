@@ -11,7 +11,7 @@ namespace splitring {
 namespace {
 
 // "OK" with its terminator: the answer of requests that have nothing to tell.
-std::string ok() { return std::string("OK", 3); }
+std::string ok() { return std::string("OK\0", 3); }
 
 std::string terminated(std::string text) {
   text += '\0';

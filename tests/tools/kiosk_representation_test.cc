@@ -69,8 +69,8 @@ class KioskPlan : public testing::Test {
     for (const auto& [name, value] : headers) request.known[static_cast<size_t>(name)] = value;
     return plan(request, file_);
   }
-  unsigned status(std::vector<std::pair<Known, std::string_view>> headers) {
-    return made(std::move(headers)).response.status;
+  unsigned status(const std::vector<std::pair<Known, std::string_view>>& headers) {
+    return made(headers).response.status;
   }
 
   Representation file_{.type = "text/plain", .size = 1000, .mtime_s = 1000000000, .etag = "\"t\""};
