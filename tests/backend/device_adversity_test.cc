@@ -107,20 +107,28 @@ TEST(BackendDevice, B32_ReportsMayBeReadAtAnyMoment) {
   EXPECT_EQ(live.backend->report().at(0).counters.requests[static_cast<size_t>(Work::kWrite)], 20U);
 }
 
+// The guest of a device on "script:a" dies while the disk withholds its answer, and its directory
+// goes.
+void die_with_a_request_under_way(LiveDevice& device, EmulatedControl& control) {
+  ASSERT_TRUE(device.connect());
+  ScriptedDisk& disk = device.live.scripted("a");
+  disk.withhold(true);
+  device.guest->push(read_request(1, 0, {device.guest->segment(0)}));
+  ASSERT_TRUE(disk.wait_until_held(1));
+  must(control.destroy_domain(DomId{1}));
+  ASSERT_TRUE(device.live.wait_for(device.path.backend_directory(), [&](const std::string&) {
+    return device.node("state").empty();
+  }));
+}
+
 TEST(BackendDevice, B33_ADeadGuestLeavesNothingAndItsNumberIsFree) {
   LiveBackend live;
   EmulatedControl control = live.machine.control();
   const DomainCounts before = live.held();
   for (int i = 0; i < 5; i++) {
     LiveDevice device(live, "script:a");
-    ASSERT_TRUE(device.connect());
+    ASSERT_NO_FATAL_FAILURE(die_with_a_request_under_way(device, control));
     ScriptedDisk& disk = live.scripted("a");
-    disk.withhold(true);
-    device.guest->push(read_request(1, 0, {device.guest->segment(0)}));
-    ASSERT_TRUE(disk.wait_until_held(1));
-    must(control.destroy_domain(DomId{1}));
-    ASSERT_TRUE(live.wait_for(device.path.backend_directory(),
-                              [&](const std::string&) { return device.node("state").empty(); }));
     disk.withhold(false);
     ASSERT_TRUE(live.wait_until_held(before));
     EXPECT_TRUE(live.wait_for_report([](const auto& reports) { return reports.empty(); }));
@@ -132,14 +140,8 @@ TEST(BackendDevice, B33_ANewGuestOfTheSameNumberKeepsItsDirectory) {
   LiveBackend live;
   EmulatedControl control = live.machine.control();
   LiveDevice device(live, "script:a");
-  ASSERT_TRUE(device.connect());
+  ASSERT_NO_FATAL_FAILURE(die_with_a_request_under_way(device, control));
   ScriptedDisk& disk = live.scripted("a");
-  disk.withhold(true);
-  device.guest->push(read_request(1, 0, {device.guest->segment(0)}));
-  ASSERT_TRUE(disk.wait_until_held(1));
-  must(control.destroy_domain(DomId{1}));
-  ASSERT_TRUE(live.wait_for(device.path.backend_directory(),
-                            [&](const std::string&) { return device.node("state").empty(); }));
   // While the old one's request is still under way, the next comes.
   must(control.create_domain(DomId{1}));
   live.attach(device.path, "mem:1M");

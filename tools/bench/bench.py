@@ -22,8 +22,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+from machine import busy_seconds
 from tar_rows import TarRows
 
 IMAGE_BYTES = 1 << 30
@@ -330,12 +332,6 @@ class Bench:
                       f"{ratio:.2f} x {other}'s (at most {most})")
 
 
-def machine_busy_seconds():
-    ticks = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    per_second = os.sysconf("SC_CLK_TCK")
-    return sum(ticks[i] for i in (0, 1, 2, 5, 6)) / per_second, ticks[7] / per_second
-
-
 def measure_archives(arguments):
     """The rows about archives; none if --only names others."""
     if arguments.only not in "archives":
@@ -364,8 +360,7 @@ def main():
         bench = Bench(arguments, scratch)
         try:
             bench.prepare()
-            busy, steal = machine_busy_seconds()
-            import time
+            busy, steal = busy_seconds()
             begin = time.monotonic()
             bench.measure(arguments.rounds, arguments.only)
             elapsed = time.monotonic() - begin
@@ -377,7 +372,7 @@ def main():
     if archives:
         archives.print_table()
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    busy_after, steal_after = machine_busy_seconds()
+    busy_after, steal_after = busy_seconds()
     others = busy_after - busy - own.ru_utime - own.ru_stime
     print(f"\nmeanwhile: others {max(0.0, others) / elapsed:.0%} of a CPU, stolen by the host "
           f"{(steal_after - steal) / elapsed:.0%} (above 10%, measure again)")

@@ -24,6 +24,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from machine import busy_seconds
+
 SIZES_KIB = (1, 10, 100)
 CONNECTIONS = (32, 64)
 NGINX = """
@@ -221,12 +223,6 @@ class Bench:
                  "unit": unit} for work, subject in self.samples for i, unit in enumerate(units)]
 
 
-def machine_busy_seconds():
-    ticks = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    per_second = os.sysconf("SC_CLK_TCK")
-    return sum(ticks[i] for i in (0, 1, 2, 5, 6)) / per_second, ticks[7] / per_second
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", required=True, type=Path)
@@ -243,9 +239,9 @@ def main():
         servers = Servers(arguments.root.resolve(), Path(scratch))
         try:
             bench = Bench(arguments, servers)
-            begin, (busy, stolen) = time.monotonic(), machine_busy_seconds()
+            begin, (busy, stolen) = time.monotonic(), busy_seconds()
             bench.measure()
-            elapsed, (busy_after, stolen_after) = time.monotonic() - begin, machine_busy_seconds()
+            elapsed, (busy_after, stolen_after) = time.monotonic() - begin, busy_seconds()
             bench.report()
         except Failed as error:
             sys.exit(f"bench: {error}")
