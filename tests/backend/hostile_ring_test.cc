@@ -197,9 +197,9 @@ TEST_P(Backend, B12_ADoorbellThatComesAfterItsRequestWasFoundIsNoStorm) {
     bench.disk->release(0);
     ASSERT_TRUE(bench.wait_for_answers(id, answers));
     ASSERT_TRUE(bench.disk->wait_until_held(1));
-    const uint64_t before = bench.counters.wakeups.value();
     bench.channel.ring();
-    ASSERT_TRUE(wait_until([&] { return bench.counters.wakeups.value() > before; }));
+    // A pump that is still on its way to sleep takes the bell without waking.
+    ASSERT_TRUE(wait_until([&] { return bench.channel.heard(); }));
   }
   bench.disk->withhold(false);
   ASSERT_TRUE(bench.wait_for_answers(65, answers));

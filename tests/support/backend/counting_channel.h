@@ -2,6 +2,7 @@
 // any thread.
 #pragma once
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,6 +19,11 @@ class CountingChannel final : public EventChannel {
   void ring() {
     const uint64_t one = 1;
     static_cast<void>(!::write(fd_.get(), &one, sizeof one));
+  }
+  // The backend has acknowledged every ring so far.
+  [[nodiscard]] bool heard() const {
+    pollfd bell = {fd_.get(), POLLIN, 0};
+    return ::poll(&bell, 1, 0) == 0;
   }
   [[nodiscard]] uint64_t notifications() const { return notifications_.load(); }
 
