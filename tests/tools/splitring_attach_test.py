@@ -92,7 +92,7 @@ class Store(ProgramTest):
         self.assertEqual(self.paths(), self.empty)
 
     def test_keeps_the_guest_from_attaching_disks(self):
-        self.assertEqual(self.splitring(*attach("mem:1M", "--no-wait"), domain=1).code, 1)
+        self.assertEqual(self.splitring("--domain", 1, *attach("mem:1M", "--no-wait")).code, 1)
         self.assertEqual(self.paths(), self.empty)
 
     def test_shows_disks_that_nobody_serves_yet(self):
@@ -160,6 +160,11 @@ class WithADaemon(ProgramTest):
         self.assertEqual(disk["backend_state"], "InitWait")
         self.assertEqual(disk["serving"]["sectors"], 2048)
         self.assertIn("requests", self.succeeds("list", "-v"))
+
+    def test_the_domain_that_a_person_works_for_does_not_matter_to_a_toolstack(self):
+        self.succeeds(*attach("mem:1M"), domain=1)
+        self.assertIn("xvda", self.succeeds("list", "-v", domain=1))
+        self.succeeds("detach", "--domain", 1, "--vdev", "xvda", domain=1)
 
     def test_list_does_without_a_daemon(self):
         self.succeeds(*attach("mem:1M"))

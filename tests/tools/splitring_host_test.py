@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """splitring host plays a host, and splitring domain makes and ends its domains."""
 
+import os
 import signal
+import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support/tools"))
-from programs import SPLITRING, ProgramTest, run  # noqa: E402
+from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 
 
 class Host(ProgramTest):
@@ -34,6 +36,23 @@ class Host(ProgramTest):
         host.process.send_signal(signal.SIGINT)
         self.succeeds("domain", "list")
         self.assertEqual(host.stop(), (0, ""))
+
+    def test_what_is_started_right_after_it_waits_for_it(self):
+        host = {"SPLITRING_HOST": str(self.host_directory)}
+        for command in ([SPLITRINGD], [SPLITRING, "domain", "list"], [SPLITRING, "list"]):
+            with self.subTest(command=command):
+                early = subprocess.Popen(
+                    [str(word) for word in command], env={**os.environ, **host},
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.assertIn(b"waiting for the emulated host", early.stderr.readline())
+                started = self.start_host()
+                self.assertNotEqual(early.stdout.readline(), b"")
+                early.terminate()
+                early.communicate()
+                started.stop()
+
+    def test_one_that_never_comes_is_named(self):
+        self.fails("list", says=f"{self.host_directory}")
 
     def test_has_domain_0_and_the_domains_it_was_given(self):
         self.start_host(3, 7)

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/unique_fd.h"
+#include "tools/common/reach_host.h"
 #include "xenbus/device_path.h"
 #include "xenbus/nodes.h"
 
@@ -110,7 +111,7 @@ Result<std::unique_ptr<DeviceWatch>> DeviceWatch::of_files() {
 }
 
 Result<std::unique_ptr<DeviceWatch>> DeviceWatch::of_store(const HostOptions& options) {
-  auto host = TRY(open_host(options));
+  auto host = TRY(reach_host(options));
   auto store = TRY(host->open_store());
   return std::make_unique<StoreWatch>(std::move(host), std::move(store));
 }

@@ -7,6 +7,7 @@
 
 #include "frontend/disk.h"
 #include "fs/tar/packed_image.h"
+#include "tools/common/reach_host.h"
 #include "xenbus/device_path.h"
 
 namespace splitring::tools {
@@ -17,7 +18,7 @@ class Disks::LazyHost {
   explicit LazyHost(HostOptions options) : options_(std::move(options)) {}
 
   Result<Host*> get() {
-    if (!host_) host_ = TRY(open_host(options_));
+    if (!host_) host_ = TRY(reach_host(options_));
     return host_.get();
   }
 

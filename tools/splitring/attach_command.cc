@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tools/common/disks.h"
+#include "tools/common/reach_host.h"
 #include "tools/common/toolstack.h"
 #include "tools/splitring/command.h"
 
@@ -31,7 +32,7 @@ Result<> attach(const Session& session, const AttachOptions& options) {
                       options.vdev,
                       TRY(portable_disk_uri(options.target)),
                       options.mode == "r"};
-  const auto host = TRY(open_host(session.host));
+  const auto host = TRY(reach_toolstack_host(session.host));
   const auto store = TRY(host->open_store());
   TRY_VOID(write_disk_nodes(*store, disk));
   if (!options.no_wait) {

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "base/unique_fd.h"
+#include "tools/common/reach_host.h"
 #include "tools/common/state_wait.h"
 #include "tools/splitring/command.h"
 #include "xenbus/device_path.h"
@@ -121,7 +122,7 @@ Result<> give_back(const Session& session, const ClaimOptions& options) {
   std::error_code error;
   if (fs::exists(device / "driver", error))
     return fail(Errc::kExists, options.name + " is the kernel's already");
-  const auto host = TRY(open_host(session.host));
+  const auto host = TRY(reach_host(session.host));
   const auto store = TRY(host->open_store());
   const DevicePath path{"vbd", DomId{}, host->domain(), options.device};
   TRY_VOID(wait_for_backend(*store, path));

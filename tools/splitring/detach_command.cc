@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "tools/common/reach_host.h"
 #include "tools/common/toolstack.h"
 #include "tools/splitring/command.h"
 
@@ -17,7 +18,7 @@ struct DetachOptions {
 };
 
 Result<> detach(const Session& session, const DetachOptions& options) {
-  const auto host = TRY(open_host(session.host));
+  const auto host = TRY(reach_toolstack_host(session.host));
   const auto store = TRY(host->open_store());
   const DevicePath path = TRY(find_disk(store->now(), options.guest, options.device));
   TRY_VOID(ask_to_close(*store, path));

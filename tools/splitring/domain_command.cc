@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "tools/common/reach_host.h"
 #include "tools/splitring/command.h"
 #include "tools/splitring/json_output.h"
 #include "xenbus/emulated_control.h"
@@ -19,6 +20,7 @@ Result<EmulatedControl> open_control(const Session& session) {
   if (!directory)
     return fail(Errc::kUnsupported,
                 "this is a Xen host, whose domains are xl's (name an emulated one with --host)");
+  TRY(reach_toolstack_host(session.host));  // it may be starting
   return open_emulated_control(*directory);
 }
 

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 
+#include "tools/common/reach_host.h"
 #include "tools/common/state_wait.h"
 #include "tools/splitring/command.h"
 #include "xenbus/nodes.h"
@@ -39,7 +40,7 @@ Result<> wait_for_answer(Store& store, const std::string& directory, uint32_t wa
 }
 
 Result<> hand_over(const Session& session, const HandoverOptions& options) {
-  const auto host = TRY(open_host(session.host));
+  const auto host = TRY(reach_host(session.host));
   const auto store = TRY(host->open_store());
   const std::string directory = TRY(absolute_path(*store, host->domain(), options.device));
   if (!TRY(read_optional(store->now(), directory + "/frontend")))

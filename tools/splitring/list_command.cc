@@ -6,6 +6,7 @@
 
 #include "tools/common/control_client.h"
 #include "tools/common/control_path.h"
+#include "tools/common/reach_host.h"
 #include "tools/common/toolstack.h"
 #include "tools/splitring/command.h"
 #include "tools/splitring/json_output.h"
@@ -94,7 +95,7 @@ void print_table(const std::vector<ListedDisk>& disks,
 }
 
 Result<> list(const Session& session, const ListOptions& options) {
-  const auto host = TRY(open_host(session.host));
+  const auto host = TRY(reach_toolstack_host(session.host));
   const auto store = TRY(host->open_store());
   const auto disks = list_disks(store->now());
   if (!disks)

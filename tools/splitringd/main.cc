@@ -12,6 +12,7 @@
 #include "backend/backend.h"
 #include "tools/common/control_path.h"
 #include "tools/common/program.h"
+#include "tools/common/reach_host.h"
 #include "tools/common/stop_signals.h"
 #include "tools/splitringd/control_server.h"
 #include "tools/splitringd/service_manager.h"
@@ -118,7 +119,7 @@ Result<> serve(backend::Backend& backend, Store& store, DomId domain, const Stop
 
 Result<> run(const DaemonOptions& options) {
   const StopSignals stop = TRY(StopSignals::install());
-  const auto host = TRY(open_host(options.host));
+  const auto host = TRY(reach_host(options.host));
   ControlOptions control_options = options.control;
   if (control_options.socket.empty())
     control_options.socket = control_path(options.host, host->domain());
