@@ -44,6 +44,19 @@ class Images(ProgramTest):
         self.assertEqual(source.read_bytes(), target.read_bytes())
         self.assertLess(target.stat().st_blocks * 512, 8 << 20)
 
+    def test_cp_makes_a_file_that_is_not_there(self):
+        source = self.image("a.img")
+        target = self.scratch / "b.img"
+        self.succeeds("cp", f"raw:{source}", f"raw:{target}")
+        self.assertEqual(source.read_bytes(), target.read_bytes())
+
+    def test_cp_leaves_no_file_of_its_own_when_it_fails(self):
+        source = self.image("a.img", (1 << 20) + 512)
+        target = self.scratch / "b.img"
+        self.fails("cp", f"raw:{source}", f"raw:{target}?block=4096", says="b.img")
+        self.assertFalse(target.exists())
+        self.fails("cp", f"raw:{source}", f"raw:{self.scratch}/nowhere/b.img", says="nowhere/b.img")
+
     def test_cp_refuses_a_target_that_is_too_small_or_the_source_itself(self):
         source = self.image("a.img")
         small = self.image("b.img", 1 << 19)

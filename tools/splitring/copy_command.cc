@@ -1,10 +1,15 @@
 // splitring cp: the bytes of one disk to another.
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "base/parse.h"
 #include "tools/common/disks.h"
+#include "tools/common/growable_image.h"
 #include "tools/splitring/command.h"
 #include "tools/splitring/disk_copy.h"
 #include "tools/splitring/json_output.h"
@@ -29,9 +34,33 @@ void print_summary(const CopyReport& report, double seconds, const Geometry& to)
                 format_bytes(to.capacity.bytes() - report.bytes).c_str());
 }
 
+// A file that the copy makes goes again unless the copy succeeds: half of one looks like a whole.
+class NewFile {
+ public:
+  explicit NewFile(std::string path) : path_(std::move(path)) {}
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile() {
+    if (!kept_) ::unlink(path_.c_str());
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  const std::string path_;
+  bool kept_ = false;
+};
+
+// Nothing: the target is no file, or one that is there.
+Result<std::unique_ptr<NewFile>> make_target(const std::string& to, Sectors capacity) {
+  const auto path = growable_image(to);
+  if (!path || !TRY(create_image(*path, capacity.bytes()))) return std::unique_ptr<NewFile>();
+  return std::make_unique<NewFile>(*path);
+}
+
 Result<> copy(const Session& session, const CopyOptions& options) {
   Disks disks(session.host);
   const auto from = TRY(disks.open(options.from, true));
+  const auto made = TRY(make_target(options.to, from->geometry().capacity));
   const auto to = TRY(disks.open(options.to, false));
   const auto begin = std::chrono::steady_clock::now();
   ProgressBar bar(!options.json);
@@ -39,6 +68,7 @@ Result<> copy(const Session& session, const CopyOptions& options) {
       copy_disk(*from, *to, [&bar](uint64_t done, uint64_t total) { bar.show(done, total); });
   bar.clear();
   if (!report) return fail_within(options.from + " to " + options.to, report.error());
+  if (made) made->keep();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (options.json)
     print_json(
@@ -54,7 +84,10 @@ void add_copy_command(CLI::App& program, Session& session) {
   auto options = std::make_shared<CopyOptions>();
   CLI::App* command = program.add_subcommand("cp", "Copy a disk to another one");
   command->add_option("from", options->from, "The disk to read")->type_name("DISK")->required();
-  command->add_option("to", options->to, "The disk to overwrite, at least as large")
+  command
+      ->add_option(
+          "to", options->to,
+          "The disk to overwrite, at least as large; a raw: file is made if it is not there")
       ->type_name("DISK")
       ->required();
   command->add_flag("--json", options->json, "As JSON, without a progress bar");

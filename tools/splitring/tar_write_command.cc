@@ -1,6 +1,4 @@
 // splitring tar create, append: the host's files to an archive on a disk.
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,8 +6,8 @@
 #include <cstdio>
 
 #include "base/parse.h"
-#include "blkimage/disk_uri.h"
 #include "fs/tar/tar_output.h"
+#include "tools/common/growable_image.h"
 #include "tools/splitring/json_output.h"
 #include "tools/splitring/progress_bar.h"
 #include "tools/splitring/tar_pack.h"
@@ -25,26 +23,6 @@ struct WriteOptions {
   bool repair = false;
   bool json = false;
 };
-
-// The file of a raw: URI, if it is one, or is not there yet: its length can follow the archive's.
-std::optional<std::string> growing_file(const std::string& uri) {
-  const auto parsed = parse_disk_uri(uri);
-  if (!parsed || parsed->scheme != "raw") return std::nullopt;
-  struct stat facts {};
-  if (::stat(parsed->target.c_str(), &facts) != 0)
-    return errno == ENOENT ? std::optional(parsed->target) : std::nullopt;
-  return S_ISREG(facts.st_mode) ? std::optional(parsed->target) : std::nullopt;
-}
-
-// Makes the file at least that long, and makes it at all if it is not there.
-Result<> grow(const std::string& path, uint64_t bytes) {
-  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  struct stat facts {};
-  if (!file || ::fstat(file.get(), &facts) != 0) return fail_errno(path, errno);
-  if (static_cast<uint64_t>(facts.st_size) >= bytes) return {};
-  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) return fail_errno(path, errno);
-  return {};
-}
 
 Result<PackList> list(const WriteOptions& options) {
   PackList packed = TRY(list_for_packing(options.pack));
@@ -88,8 +66,8 @@ Result<bool> is_blank(BlockQueue& lane) {
 Result<> create(const Session& session, const WriteOptions& options) {
   const PackList packed = TRY(list(options));
   const uint64_t bytes = TarOutput::end_of_archive(packed.archive_bytes);
-  const auto file = growing_file(options.disk);
-  if (file) TRY_VOID(grow(*file, 0));
+  const auto file = growable_image(options.disk);
+  if (file) TRY_VOID(grow_image(*file, 0));
   Disks disks(session.host);
   const auto disk = TRY(disks.open(options.disk, false));
   const auto lane = TRY(disk->open_queue({}));
@@ -98,7 +76,7 @@ Result<> create(const Session& session, const WriteOptions& options) {
         Errc::kExists,
         options.disk + " holds something: --overwrite destroys it, `tar append` adds to it");
   if (file) {
-    TRY_VOID(grow(*file, bytes));
+    TRY_VOID(grow_image(*file, bytes));
     TRY_VOID(disk->refresh_capacity());
   }
   if (disk->geometry().capacity.bytes() < packed.archive_bytes + 2 * kTarBlockBytes)
@@ -136,8 +114,8 @@ Result<> append(const Session& session, const WriteOptions& options) {
   const uint64_t begin = TRY(end_of(*lane, options));
   const uint64_t bytes = TarOutput::end_of_archive(begin + packed.archive_bytes);
   // Zeroes behind an archive are padding: a cut between leaves the old one.
-  if (const auto file = growing_file(options.disk)) {
-    TRY_VOID(grow(*file, bytes));
+  if (const auto file = growable_image(options.disk)) {
+    TRY_VOID(grow_image(*file, bytes));
     TRY_VOID(disk->refresh_capacity());
   }
   if (disk->geometry().capacity.bytes() < begin + packed.archive_bytes + 2 * kTarBlockBytes)
