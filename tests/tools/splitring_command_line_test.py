@@ -68,6 +68,14 @@ class CommandLine(ProgramTest):
                 self.assertEqual(outcome.code, 2, outcome.errors)
                 self.assertNotEqual(outcome.errors, "")
 
+    def test_a_word_that_is_no_command_is_named(self):
+        for words, said in ((["infos"], 'no command "infos"'), (["tar", "lss"], 'no command "lss"'),
+                            (["--fast"], 'no option "--fast"')):
+            with self.subTest(words=words):
+                outcome = run(SPLITRING, *words)
+                self.assertEqual(outcome.code, 2)
+                self.assertIn(said, outcome.errors)
+
     def test_completion_knows_every_command_and_option(self):
         self.assertEqual(complete("splitring "), {words[0] for words in COMMANDS})
         self.assertEqual(complete("splitring domain "), {"create", "destroy", "list"})

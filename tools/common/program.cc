@@ -35,6 +35,15 @@ CLI::Option* add_domain_option(CLI::App& app, const std::string& name,
 std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& missing) {
+    // A mistyped command is what CLI11 has left over when it misses one.
+    const auto left_over = app.remaining(true);
+    if (left_over.empty()) return app.exit(missing), kExitUsage;
+    const std::string& word = left_over.front();
+    std::fprintf(stderr, "%s: there is no %s \"%s\" (--help lists what there is)\n",
+                 app.get_name().c_str(), word.front() == '-' ? "option" : "command",
+                 printable(word).c_str());
+    return kExitUsage;
   } catch (const CLI::ParseError& stopped) {
     // CLI11 prints help, the version, or what is wrong; it has an exit code for every mistake.
     return app.exit(stopped) == 0 ? kExitOk : kExitUsage;
