@@ -16,7 +16,7 @@ from pathlib import Path
 BUILD = Path(os.environ["SPLITRING_BUILD"])
 SPLITRING = BUILD / "splitring"
 SPLITRINGD = BUILD / "splitringd"
-#Of a sanitizer's build; no other looks at it.
+# Of a sanitizer's build; no other looks at it.
 os.environ.setdefault("LSAN_OPTIONS", "print_suppressions=0:suppressions="
                       + str(Path(__file__).resolve().parents[1] / "leaks.supp"))
 PATIENCE_S = 60  # far more than anything takes; a test that gets here has failed
@@ -29,7 +29,7 @@ class Process:
         self.process = subprocess.Popen(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
-#Whoever runs the tests in the background has had it ignored.
+# Whoever runs the tests in the background has had it ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.output = self._read_until(ready.encode())
 
