@@ -2,7 +2,7 @@
 # A documentation tree on a disk, a disk on a ring, and a web site on that: what `make demo` runs.
 #
 # Usage: demo.sh --root BUILD/release
-#   PORT=8080   where the kiosk listens (a free port with CHECK=1)
+#   PORT=N      where the kiosk listens (8080, or a free port if that is taken or with CHECK=1)
 #   CHECK=1     fetch every file, compare it with the tree, and end
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 [ "${1:-}" = --root ] && [ -n "${2:-}" ] || { echo "usage: $0 --root BUILD/release" >&2; exit 2; }
 root=$2
 check=${CHECK:-}
-port=${PORT:-$([ -n "$check" ] && echo 0 || echo 8080)}
+port=${PORT:-}
 pages=$root/demo
 tree=$pages/tree
 image=$pages/tree.tar
@@ -53,6 +53,11 @@ make_pages() {
   say "making a tar image of it"
   tar --sort=name --owner=0 --group=0 --numeric-owner -C "$tree" -cf "$image.part" .
   mv "$image.part" "$image"
+}
+
+# A number, or 0 for a free one.
+choose_port() {
+  if [ -n "$check" ] || (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; then echo 0; else echo 8080; fi
 }
 
 # ---- the processes -------------------------------------------------------------------------------
@@ -125,6 +130,7 @@ say "splitringd serves the disks of domain 0"
   --target "raw:$(realpath "$image")" >"$run/attach.log" 2>&1 ||
   { cat "$run/attach.log" "$run/splitringd.log" >&2; fail "the disk could not be attached"; }
 say "$(cat "$run/attach.log")"
+[ -n "$port" ] || port=$(choose_port)
 start kiosk "kiosk: serving" "$root/kiosk" --host "$run/host" --domain 1 \
   --disk 'vbd:xvda?lanes=2' --threads 2 --listen "127.0.0.1:$port" \
   --backend-control "$run/host/0/splitringd.control"
