@@ -1,0 +1,101 @@
+// What a mounted volume knows of itself: geometry, FAT, directories, bytes on their way; and the
+// cycles that bring it to the disk in the order that fs/fat/fat_volume.h promises.
+//
+// Not thread-safe: FatVolume's lock is held in every call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "blkimage/block_device.h"
+#include "fs/fat/fat_chain.h"
+#include "fs/fat/fat_directory.h"
+#include "fs/fat/fat_geometry.h"
+#include "fs/fat/fat_table.h"
+#include "fs/fat/fat_volume.h"
+#include "fs/fat/fat_write_behind.h"
+
+namespace splitring {
+
+class FatCore {
+ public:
+  static Result<std::unique_ptr<FatCore>> open(BlockQueue& lane, const FatOptions& options);
+
+  [[nodiscard]] const FatGeometry& geometry() const { return geometry_; }
+  [[nodiscard]] const FatOptions& options() const { return options_; }
+  [[nodiscard]] FatTable& table() { return table_; }
+  // Bytes of files. Reads of the disk must come behind settle().
+  Result<> write_data(BlockQueue& lane, uint64_t offset, std::span<const std::byte> bytes,
+                      bool nothing_behind);
+  Result<> zero_data(BlockQueue& lane, uint64_t offset, uint64_t bytes, bool nothing_behind);
+  Result<> settle(BlockQueue& lane, uint64_t offset, uint64_t bytes) {
+    return data_.settle(lane, offset, bytes);
+  }
+  [[nodiscard]] uint32_t id() const { return id_; }
+  [[nodiscard]] bool was_dirty() const { return was_dirty_; }
+  void note(std::string what);
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
+  // The directory that begins at a cluster; 0: the fixed root. It stays where it is until drop() or
+  // trim(). kIo: its chain is broken or too long.
+  Result<FatDirectory*> directory(BlockQueue& lane, uint32_t cluster);
+  [[nodiscard]] uint32_t root() const { return geometry_.root_cluster; }
+  FatDirectory& add_directory(std::unique_ptr<FatDirectory> directory);
+  void drop(uint32_t cluster) { directories_.erase(cluster); }
+  // Forgets directories that can be read again, if there are many. Nobody may hold one.
+  void trim();
+
+  // Before anything is changed, in memory too: the volume is marked as dirty on the disk.
+  // kPermission; kClosed; kIo: an earlier cycle failed.
+  Result<> begin_change(BlockQueue& lane);
+  // Free clusters, all of them or kNoSpace; what was freed becomes free first if need be.
+  Result<std::vector<FatRun>> allocate(BlockQueue& lane, uint64_t wanted, uint32_t after,
+                                       bool for_directory = false);
+  // A place for a set; the directory grows if it has to. kNoSpace.
+  Result<FatSet> make_room(BlockQueue& lane, FatDirectory& directory, uint32_t count,
+                           std::optional<FatSet> besides = {});
+
+  [[nodiscard]] bool has_changes() const;
+  // Everything so far is durable when it returns.
+  Result<> cycle(BlockQueue& lane);
+  [[nodiscard]] uint64_t cycles() const { return cycles_; }
+  // A cycle if much has gathered.
+  Result<> maybe_cycle(BlockQueue& lane);
+  Result<> close(BlockQueue& lane);
+  [[nodiscard]] bool closed() const { return closed_; }
+  // Changes the label in the boot sector.
+  Result<> write_boot_label(BlockQueue& lane, const FatShortName& label);
+
+ private:
+  FatCore(const FatGeometry& geometry, const FatOptions& options)
+      : geometry_(geometry), options_(options), table_(geometry), data_(geometry.cluster_bytes) {}
+  Result<> read_hints(BlockQueue& lane);
+  Result<> write_state(BlockQueue& lane, bool dirty);
+  Result<> write_hints(BlockQueue& lane);
+  Result<> write_new_directories(BlockQueue& lane);
+  Result<> write_directories(BlockQueue& lane);
+  Result<> write_frees(BlockQueue& lane);
+  Result<> run_cycle(BlockQueue& lane);
+  Result<> discard(BlockQueue& lane, const std::vector<FatRun>& runs);
+
+  FatGeometry geometry_;
+  FatOptions options_;
+  FatTable table_;
+  FatWriteBehind data_;
+  std::unordered_map<uint32_t, std::unique_ptr<FatDirectory>> directories_;
+  std::vector<std::string> notes_;
+  std::string failure_;  // of a cycle: nothing can be changed since
+  uint32_t id_ = 0;
+  uint64_t changes_ = 0;  // since the last cycle
+  uint64_t cycles_ = 0;
+  bool was_dirty_ = false;
+  bool marked_dirty_ = false;
+  bool unflushed_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace splitring

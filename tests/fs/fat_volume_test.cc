@@ -1,0 +1,159 @@
+// A FAT volume as its users see it: names, bytes, renames, space; fsck.fat judges what is left.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/support/fs/fat_test_volume.h"
+
+namespace splitring {
+namespace {
+
+using test::FatTestVolume;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+std::string pattern(size_t bytes, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::string text(bytes, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+struct Kind {
+  const char* name;
+  uint64_t bytes;
+  FatFormat format;
+  uint32_t block_bytes;
+  FatType type;
+};
+
+class FatVolumeOfEveryType : public testing::TestWithParam<Kind> {
+ protected:
+  FatTestVolume disk_{GetParam().bytes, GetParam().format, GetParam().block_bytes};
+};
+
+TEST_P(FatVolumeOfEveryType, KeepsWhatItIsGivenAcrossMounts) {
+  EXPECT_EQ(disk_.volume().info().type, GetParam().type);
+  const std::string large = pattern(300'000, 1);
+  disk_.must_put("small.txt", "hello");
+  disk_.must_put("A rather long name of a file.text", large);
+  ASSERT_TRUE(disk_.mkdir("folder"));
+  ASSERT_TRUE(disk_.mkdir("folder/deeper"));
+  disk_.must_put("folder/deeper/\xe2\x82\xac \xf0\x9f\x90\xaa", "unicode");
+  disk_.must_put("folder/empty", "");
+  disk_.close();
+  EXPECT_EQ(disk_.fsck(), "");
+  disk_.mount();
+  EXPECT_EQ(disk_.tree(),
+            (std::vector<std::string>{
+                "A rather long name of a file.text", "folder/", "folder/deeper/",
+                "folder/deeper/\xe2\x82\xac \xf0\x9f\x90\xaa", "folder/empty", "small.txt"}));
+  EXPECT_EQ(disk_.get("SMALL.TXT"), "hello");
+  EXPECT_EQ(disk_.get("A rather long name of a file.text"), large);
+  EXPECT_EQ(disk_.get("folder/deeper/\xe2\x82\xac \xf0\x9f\x90\xaa"), "unicode");
+  EXPECT_EQ(disk_.get("folder/empty"), "");
+}
+
+TEST_P(FatVolumeOfEveryType, GivesBackEveryClusterOfWhatIsRemoved) {
+  const uint64_t free_before = disk_.volume().space().free_clusters;
+  for (int round = 0; round < 3; round++) {
+    ASSERT_TRUE(disk_.mkdir("d"));
+    for (int i = 0; i < 40; i++)
+      disk_.must_put("d/a long name, number " + std::to_string(i), pattern(2000, 7));
+    for (int i = 0; i < 40; i++)
+      ASSERT_TRUE(disk_.remove("d/a long name, number " + std::to_string(i)));
+    EXPECT_TRUE(disk_.rmdir("d"));
+  }
+  EXPECT_EQ(disk_.volume().space().free_clusters, free_before);
+  disk_.close();
+  EXPECT_EQ(disk_.fsck(), "");
+  disk_.mount();
+  EXPECT_EQ(disk_.volume().space().free_clusters, free_before);
+}
+
+TEST_P(FatVolumeOfEveryType, RenamesWithinAndAcrossDirectoriesAndOverWhatIsThere) {
+  ASSERT_TRUE(disk_.mkdir("one"));
+  ASSERT_TRUE(disk_.mkdir("two"));
+  disk_.must_put("one/file", "content");
+  ASSERT_TRUE(disk_.rename("one/file", "one/FILE"));
+  EXPECT_EQ(disk_.names("one"), std::vector<std::string>{"FILE"});
+  ASSERT_TRUE(disk_.rename("one/FILE", "two/a much longer name than before"));
+  EXPECT_EQ(disk_.names("one"), std::vector<std::string>{});
+  EXPECT_EQ(disk_.get("two/a much longer name than before"), "content");
+  disk_.must_put("one/target", pattern(5000, 3));
+  ASSERT_TRUE(disk_.rename("two/a much longer name than before", "one/target"));
+  EXPECT_EQ(disk_.get("one/target"), "content");
+  ASSERT_TRUE(disk_.mkdir("one/sub"));
+  disk_.must_put("one/sub/x", "x");
+  ASSERT_TRUE(disk_.rename("one/sub", "two/moved"));
+  EXPECT_EQ(disk_.get("two/moved/x"), "x");
+  EXPECT_EQ(disk_.rename("two", "two/moved/inside").error().code, Errc::kInvalid);
+  EXPECT_EQ(disk_.rename("one/target", "two/moved").error().code, Errc::kExists);
+  disk_.close();
+  EXPECT_EQ(disk_.fsck(), "");
+}
+
+TEST_P(FatVolumeOfEveryType, IsFullWithoutLosingAnything) {
+  const std::string piece = pattern(64 << 10, 5);
+  ASSERT_TRUE(disk_.mkdir("d"));
+  int written = 0;
+  Result<> last;
+  while ((last = disk_.put("d/file " + std::to_string(written), piece))) written++;
+  EXPECT_EQ(last.error().code, Errc::kNoSpace);
+  EXPECT_GT(written * piece.size(), GetParam().bytes / 10 * 8);
+  ASSERT_TRUE(disk_.remove("d/file " + std::to_string(written)));
+  disk_.must_put("d/file 0", "shorter");
+  disk_.must_put("another", piece.substr(0, piece.size() / 2));
+  disk_.close();
+  EXPECT_EQ(disk_.fsck(), "");
+  disk_.mount();
+  for (int i = 1; i < written; i += 7) EXPECT_EQ(disk_.get("d/file " + std::to_string(i)), piece);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fat, FatVolumeOfEveryType,
+    testing::Values(
+        Kind{"Floppy", 1440 << 10, {}, 512, FatType::kFat12},
+        Kind{"Fat12", 3 * kMiB, {}, 512, FatType::kFat12},
+        Kind{"Fat16", 16 * kMiB, {}, 512, FatType::kFat16},
+        Kind{"Fat16Blocks4096", 64 * kMiB, {.sector_bytes = 4096}, 4096, FatType::kFat16},
+        Kind{"Fat32", 40 * kMiB, {.type = FatType::kFat32}, 512, FatType::kFat32}),
+    [](const auto& param) { return param.param.name; });
+
+TEST(FatVolume, ReadsAndWritesAtAnyOffset) {
+  FatTestVolume disk(8 * kMiB);
+  disk.must_put("f", "");
+  const FatNode file = disk.node("f");
+  ASSERT_TRUE(disk.volume().open_file(disk.lane(), file));
+  std::string model;
+  std::mt19937 random(11);
+  for (int i = 0; i < 600; i++) {
+    const uint64_t offset = random() % 200'000;
+    if (random() % 8 == 0) {
+      ASSERT_TRUE(disk.volume().truncate(disk.lane(), file, offset));
+      model.resize(offset, '\0');
+      continue;
+    }
+    const std::string bytes = pattern(random() % 9000, static_cast<uint32_t>(i));
+    ASSERT_TRUE(disk.volume().write(disk.lane(), file, offset, std::as_bytes(std::span(bytes))));
+    if (bytes.empty()) continue;
+    if (model.size() < offset + bytes.size()) model.resize(offset + bytes.size(), '\0');
+    model.replace(offset, bytes.size(), bytes);
+    std::string out(random() % 20'000, '\0');
+    const uint64_t from = random() % 220'000;
+    const auto got =
+        disk.volume().read(disk.lane(), file, from, std::as_writable_bytes(std::span(out)));
+    ASSERT_TRUE(got);
+    out.resize(*got);
+    ASSERT_EQ(out, from >= model.size() ? "" : model.substr(from, out.size())) << i;
+  }
+  EXPECT_EQ(disk.get("f"), model);
+  ASSERT_TRUE(disk.volume().close_file(disk.lane(), file));
+  disk.close();
+  EXPECT_EQ(disk.fsck(), "");
+  disk.mount();
+  EXPECT_EQ(disk.get("f"), model);
+}
+
+}  // namespace
+}  // namespace splitring
