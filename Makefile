@@ -35,8 +35,7 @@ USES_tools := kv backend frontend fs ring xenbus grant blkimage base
 
 LDLIBS_grant := -lxengnttab -lxenevtchn
 LDLIBS_xenbus := -lxenstore
-LDLIBS_blkimage := -luring
-LDLIBS_fs := -lzstd -lz
+LDLIBS_blkimage := -luring -lzstd -lz
 LDLIBS_kv := -lcrypto
 LDLIBS_base := -lspdlog -lfmt
 
@@ -112,6 +111,7 @@ TEST_SUPPORT_backend := tests/support/xenbus/emulated_machine_thread.cc \
 TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \
   tests/support/grant/allocation_counter.cc
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
+TEST_SUPPORT_blkimage := tests/support/fs/test_disk.cc tests/support/fs/packed_builder.cc
 TEST_SUPPORT_kv := tests/support/fs
 TEST_SUPPORT_tools := tests/support/fs
 LDLIBS_test_tools := $(LDLIBS_kiosk)

@@ -1,18 +1,11 @@
 #include "fs/tar/saved_index.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
 #include <bit>
-#include <cstdio>
 #include <cstring>
-#include <ctime>
-#include <optional>
 
 #include "base/units.h"
-#include "fs/tar/file_bytes.h"
+#include "blkimage/file_bytes.h"
 #include "fs/tar/tar_index.h"
 
 namespace splitring {
@@ -22,8 +15,6 @@ namespace {
 constexpr std::array<char, 8> kMagic = {'S', 'P', 'L', 'R', 'T', 'A', 'R', 1};
 constexpr uint64_t kSectionAlignment = 64;  // of TarRecord and below
 constexpr uint64_t kMaxNotesBytes = uint64_t{1} << 20;
-// Longer than a tick of any kernel (10 ms), by which files' times move on.
-constexpr int64_t kClockTickNs = 20'000'000;
 
 struct SavedHeader {
   std::array<char, 8> magic;
@@ -72,10 +63,8 @@ std::span<const std::byte> bytes_of(const T& value) {
 
 uint64_t checksum_of(std::vector<std::byte> front) {
   std::memset(front.data() + offsetof(SavedHeader, checksum), 0, sizeof(uint64_t));
-  return SavedTarPages::digest(front);
+  return saved_digest(front);
 }
-
-int64_t to_ns(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
 
 void append(std::vector<std::byte>& to, std::span<const std::byte> bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
@@ -111,37 +100,6 @@ std::vector<std::byte> make_body(const SavedHeader& header, const TarTable::Part
   return body;
 }
 
-Result<> write_whole(int fd, std::span<const std::byte> front, uint64_t pages_at,
-                     std::span<const std::byte> body) {
-  TRY_VOID(write_file_bytes(fd, 0, front));
-  TRY_VOID(write_file_bytes(fd, pages_at, body));
-  if (::fsync(fd) != 0) return fail_errno("fsync", errno);
-  return {};
-}
-
-// Under another name first, so that a reader finds the old one or the new one.
-Result<> replace_file(const std::string& path, std::span<const std::byte> front, uint64_t pages_at,
-                      std::span<const std::byte> body) {
-  const std::string fresh = path + ".new-" + std::to_string(::getpid());
-  const UniqueFd file(
-      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!file) return fail_errno(fresh, errno);
-  Result<> done = write_whole(file.get(), front, pages_at, body);
-  if (done && ::rename(fresh.c_str(), path.c_str()) != 0) done = fail_errno(path, errno);
-  if (!done) ::unlink(fresh.c_str());
-  return done;
-}
-
-// The file, if it is one that we may believe; its length.
-Result<uint64_t> check_owner(const std::string& path, int fd) {
-  struct stat facts {};
-  if (::fstat(fd, &facts) != 0) return fail_errno(path, errno);
-  if (!S_ISREG(facts.st_mode)) return fail(Errc::kPermission, path + ": no regular file");
-  if ((facts.st_uid != ::geteuid() && facts.st_uid != 0) || (facts.st_mode & 022) != 0)
-    return fail(Errc::kPermission, path + ": others may write it, so it is not believed");
-  return static_cast<uint64_t>(facts.st_size);
-}
-
 bool counts_are_sane(const SavedHeader& header) {
   const TarLimits limits;
   return header.records >= 1 && header.records <= uint64_t{limits.entries} + 1 &&
@@ -153,30 +111,6 @@ bool counts_are_sane(const SavedHeader& header) {
 }
 
 }  // namespace
-
-Result<ImageIdentity> identify_image(const std::string& path) {
-  struct stat facts {};
-  if (::stat(path.c_str(), &facts) != 0) return fail_errno(path, errno);
-  if (!S_ISREG(facts.st_mode))
-    return fail(Errc::kUnsupported, path + ": no regular file, so no index can be kept beside it");
-  return ImageIdentity{.device = facts.st_dev,
-                       .inode = facts.st_ino,
-                       .bytes = static_cast<uint64_t>(facts.st_size),
-                       .modified_ns = to_ns(facts.st_mtim),
-                       .changed_ns = to_ns(facts.st_ctim)};
-}
-
-Result<ImageIdentity> identify_settled_image(const std::string& path) {
-  const ImageIdentity image = TRY(identify_image(path));
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t age = to_ns(now) - image.changed_ns;
-  if (age >= 0 && age < kClockTickNs) {
-    const timespec rest{0, kClockTickNs - age};
-    ::nanosleep(&rest, nullptr);
-  }
-  return image;
-}
 
 std::string saved_index_path(const std::string& image_path) { return image_path + ".index"; }
 
@@ -204,12 +138,12 @@ Result<> save_tar_index(const std::string& path, const ImageIdentity& image,
   append(front, bytes_of(header));
   for (size_t at = 0; at < body.size(); at += SavedTarPages::kChunkBytes) {
     const size_t bytes = std::min(SavedTarPages::kChunkBytes, body.size() - at);
-    append(front, bytes_of(SavedTarPages::digest(std::span(body).subspan(at, bytes))));
+    append(front, bytes_of(saved_digest(std::span(body).subspan(at, bytes))));
   }
   append(front, std::as_bytes(std::span(notes)));
   const uint64_t checksum = checksum_of(front);
   std::memcpy(front.data() + offsetof(SavedHeader, checksum), &checksum, sizeof checksum);
-  return replace_file(path, front, Layout(header).pages_at(header), body);
+  return replace_saved_file(path, front, Layout(header).pages_at(header), body);
 }
 
 namespace {
@@ -257,17 +191,15 @@ std::span<const T> section(const SavedTarPages& pages, uint64_t at, uint64_t cou
 
 Result<SavedTarIndex> open_saved_tar_index(const std::string& path, const ImageIdentity& image,
                                            uint64_t disk_bytes) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file) return fail_errno(path, errno);
-  const uint64_t file_bytes = TRY(check_owner(path, file.get()));
-  auto read = read_front(file.get(), file_bytes, image, disk_bytes);
+  SavedFile file = TRY(open_saved_file(path));
+  auto read = read_front(file.file.get(), file.bytes, image, disk_bytes);
   if (!read) return fail_within(path, std::move(read).error());
   Front& front = *read;
   const SavedHeader& header = front.header;
   const Layout layout(header);
   SavedTarIndex saved;
-  saved.pages = TRY(SavedTarPages::create(std::move(file), layout.pages_at(header), layout.bytes,
-                                          std::move(front.digests)));
+  saved.pages = TRY(SavedTarPages::create(std::move(file.file), layout.pages_at(header),
+                                          layout.bytes, std::move(front.digests)));
   saved.table =
       TarTable({.records = section<TarRecord>(*saved.pages, 0, header.records),
                 .names = section<char>(*saved.pages, layout.names_at, header.names),

@@ -3,14 +3,9 @@
 //   header | a digest a chunk | notes | padding to 4096 | records | cells | extents | names
 //
 // Believed only if all of this holds; else opening says why, and the image is scanned as ever:
-//  * The file is ours: a regular one of our user or root, writable by nobody else. Who may write it
-//    could write the image just as well.
-//  * It is of this image: device, inode, size, times of modification and change. Whoever changes an
-//    image moves its change time, which no program can set back; saving waits until that time lies
-//    a clock tick behind, so that a later change cannot have the same.
+//  * The file is ours, and of this image as it is (blkimage/saved_file.h).
 //  * The checksum over header, digests and notes is right, the counts are within our limits, and
-//  the
-//    file is exactly as long as they say.
+//    the file is exactly as long as they say.
 //  * Each chunk that is used has its digest (fs/tar/saved_pages.h).
 // And nothing in it is followed blindly all the same: see TarTable and TarFileSystem::describe().
 //
@@ -22,6 +17,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "blkimage/saved_file.h"
 #include "fs/tar/saved_pages.h"
 #include "fs/tar/tar_notes.h"
 #include "fs/tar/tar_scanner.h"
@@ -29,22 +25,6 @@
 
 namespace splitring {
 
-// Which file, and which state of it.
-struct ImageIdentity {
-  uint64_t device = 0;
-  uint64_t inode = 0;
-  uint64_t bytes = 0;
-  int64_t modified_ns = 0;
-  int64_t changed_ns = 0;
-
-  bool operator==(const ImageIdentity&) const = default;
-};
-
-// kUnsupported: no regular file.
-Result<ImageIdentity> identify_image(const std::string& path);
-// The same, of an image that has been left alone for longer than a tick of the file system's
-// clock; waits for that, some milliseconds.
-Result<ImageIdentity> identify_settled_image(const std::string& path);
 // "site.tar" -> "site.tar.index"
 [[nodiscard]] std::string saved_index_path(const std::string& image_path);
 

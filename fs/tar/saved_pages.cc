@@ -2,18 +2,12 @@
 
 #include <sys/mman.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 
-#include "fs/tar/file_bytes.h"
+#include "blkimage/file_bytes.h"
+#include "blkimage/saved_file.h"
 
 namespace splitring {
-
-uint64_t SavedTarPages::digest(std::span<const std::byte> bytes) {
-  return XXH3_64bits(bytes.data(), bytes.size());
-}
 
 Result<std::unique_ptr<SavedTarPages>> SavedTarPages::create(UniqueFd file, uint64_t offset,
                                                              size_t bytes,
@@ -54,7 +48,7 @@ bool SavedTarPages::load(size_t chunk) const noexcept {
   const size_t at = chunk * kChunkBytes;
   const std::span<std::byte> bytes(memory_ + at, std::min(kChunkBytes, size_ - at));
   const bool good =
-      read_file_bytes(file_.get(), offset_ + at, bytes) && digest(bytes) == digests_[chunk];
+      read_file_bytes(file_.get(), offset_ + at, bytes) && saved_digest(bytes) == digests_[chunk];
   states_[chunk].store(good ? State::kGood : State::kBad, std::memory_order_release);
   if (!good) report_damage();
   return good;

@@ -23,7 +23,6 @@ class SavedTarPages {
  public:
   static constexpr size_t kChunkBytes = size_t{64} << 10;
 
-  static uint64_t digest(std::span<const std::byte> bytes);
   [[nodiscard]] static size_t chunks_of(uint64_t bytes) {
     return (bytes + kChunkBytes - 1) / kChunkBytes;
   }

@@ -2,7 +2,6 @@
 // compressed file, a saved index as it stands, or the parts of one whose checksums are right.
 // Nothing of it leads out of the file or the disk, takes unbounded memory or time, or disturbs the
 // process.
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,8 +10,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "fs/tar/file_bytes.h"
-#include "fs/tar/packed_file.h"
+#include "blkimage/packed_file.h"
 #include "fs/tar/tar_file_system.h"
 #include "tests/support/fs/test_disk.h"
 
@@ -24,20 +22,33 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+class MemorySource final : public PackedSource {
+ public:
+  explicit MemorySource(std::span<const std::byte> bytes)
+      : PackedSource(bytes.size()), bytes_(bytes) {}
+  Result<> read(uint64_t offset, std::span<std::byte> out) override {
+    require(in_range(offset, out.size(), bytes()) && out.size() <= kMostBytes);
+    std::ranges::copy(bytes_.subspan(offset, out.size()), out.begin());
+    return {};
+  }
+
+ private:
+  const std::span<const std::byte> bytes_;
+};
+
 void read_packed(std::span<const std::byte> bytes) {
-  UniqueFd file(::memfd_create("packed", MFD_CLOEXEC));
-  require(static_cast<bool>(file) && write_file_bytes(file.get(), 0, bytes));
-  const auto format = detect_packed_format(file.get());
+  MemorySource source(bytes);
+  const auto format = detect_packed_format(source);
   require(format.has_value());
-  const auto map = map_packed_file(std::move(file), *format,
-                                   {.run_bytes = 1U << 20, .measured_bytes = 1U << 20});
+  const auto map =
+      map_packed_file(source, *format, {.run_bytes = 1U << 20, .measured_bytes = 1U << 20});
   if (!map) return;
   uint64_t last = 0;
   for (const PackedPoint& point : (*map)->points) {
     require(point.unpacked >= last && point.unpacked <= (*map)->unpacked_bytes);
     last = point.unpacked;
   }
-  const auto decoder = std::move(*make_packed_decoder(*map));
+  const auto decoder = std::move(*make_packed_decoder(*map, source));
   std::array<std::byte, 4096> out;
   for (const size_t point : {(*map)->points.size() - 1, size_t{0}}) {
     if (point >= (*map)->points.size() || !decoder->restart(point)) continue;

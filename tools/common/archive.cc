@@ -1,6 +1,7 @@
 #include "tools/common/archive.h"
 
-#include "blkimage/disk_uri.h"
+#include "blkimage/packed_image.h"
+#include "blkimage/packed_index.h"
 #include "fs/tar/saved_index.h"
 
 namespace splitring::tools {
@@ -16,12 +17,9 @@ Result<std::unique_ptr<TarFileSystem>> open_by_index(BlockQueue& lane, const std
 }  // namespace
 
 std::optional<std::string> image_file(const std::string& uri) {
-  const auto parsed = parse_disk_uri(uri);
-  if (!parsed) return std::nullopt;
-  for (const char* scheme : {"raw", "zst", "gz", "archive"}) {
-    if (parsed->scheme == scheme) return parsed->target;
-  }
-  return std::nullopt;
+  const auto disk = disk_below_packing(uri);
+  if (!disk || disk->scheme != "raw") return std::nullopt;
+  return disk->target;
 }
 
 Result<std::unique_ptr<TarFileSystem>> open_archive(BlockQueue& lane, const std::string& uri,
@@ -35,16 +33,23 @@ Result<std::unique_ptr<TarFileSystem>> open_archive(BlockQueue& lane, const std:
   return scanned;
 }
 
-Result<std::string> save_archive_index(BlockQueue& lane, const std::string& uri) {
+Result<std::vector<std::string>> save_archive_index(BlockDevice& disk, const std::string& uri) {
   const auto image = image_file(uri);
   if (!image) return fail(Errc::kUnsupported, uri + ": no file, so no index can lie beside it");
+  std::vector<std::string> saved;
+  if (const auto* const packed = dynamic_cast<const PackedImage*>(&disk);
+      packed != nullptr && packed->needs_map() && packed->below() == nullptr) {
+    TRY_VOID(packed->save_map());
+    saved.push_back(saved_packed_map_path(*image));
+  }
   const ImageIdentity identity = TRY(identify_settled_image(*image));
-  const auto scanned = TRY(TarFileSystem::open(lane));
+  const auto lane = TRY(disk.open_queue({}));
+  const auto scanned = TRY(TarFileSystem::open(*lane));
   if (TRY(identify_image(*image)) != identity)
     return fail(Errc::kConflict, uri + ": the image changed while it was read: do it again");
-  const std::string path = saved_index_path(*image);
-  TRY_VOID(scanned->save(path, identity));
-  return path;
+  saved.push_back(saved_index_path(*image));
+  TRY_VOID(scanned->save(saved.back(), identity));
+  return saved;
 }
 
 }  // namespace splitring::tools

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "blkimage/block_device.h"
@@ -20,8 +21,8 @@ std::optional<std::string> image_file(const std::string& uri);
 Result<std::unique_ptr<TarFileSystem>> open_archive(BlockQueue& lane, const std::string& uri,
                                                     const TarLimits& limits = {});
 
-// Scans the image and saves what it finds; returns the path of the index. Errors: kConflict if the
-// image changes meanwhile.
-Result<std::string> save_archive_index(BlockQueue& lane, const std::string& uri);
+// Scans the image and saves what it finds, of a compressed one also where decompression can begin;
+// returns the paths. `disk` was opened by `uri`. Errors: kConflict if the image changes meanwhile.
+Result<std::vector<std::string>> save_archive_index(BlockDevice& disk, const std::string& uri);
 
 }  // namespace splitring::tools

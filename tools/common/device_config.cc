@@ -6,7 +6,7 @@
 #include <optional>
 #include <sstream>
 
-#include "blkimage/disk_uri.h"
+#include "tools/common/disks.h"
 #include "tools/common/program.h"
 
 #define TOML_EXCEPTIONS 0
@@ -105,14 +105,9 @@ class ConfigReader {
   Result<std::string> uri(const std::string& what, const toml::node& node) const {
     if (!node.is_string()) return refuse(node.source(), what + " is no string");
     const std::string& text = node.as_string()->get();
-    const auto parsed = parse_disk_uri(text);
-    if (!parsed) return refuse(node.source(), what + ": " + printable(parsed.error().what));
-    if (parsed->scheme != "raw" || parsed->target.starts_with('/')) return text;
-    std::error_code error;
-    const auto here = std::filesystem::absolute(path_, error).parent_path();
-    if (error) return fail_errno(path_, error.value());
-    return "raw:" + (here / parsed->target).lexically_normal().string() +
-           text.substr(sizeof("raw:") - 1 + parsed->target.size());
+    auto absolute = absolute_disk_uri(text, std::filesystem::path(path_).parent_path());
+    if (!absolute) return refuse(node.source(), what + ": " + printable(absolute.error().what));
+    return absolute;
   }
 
   const std::string& path_;

@@ -6,7 +6,7 @@
 //   uploads = { disk = "vbd:xvda", read_only = true }
 //
 // Source: mirage-platform's device providers and mirari's configuration kept the two apart in the
-// same way. Paths of raw: are relative to the file's own directory. Pure but for reading the file.
+// same way. Paths are relative to the file's own directory. Pure but for reading the file.
 #pragma once
 
 #include <string>

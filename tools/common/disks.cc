@@ -1,12 +1,10 @@
 #include "tools/common/disks.h"
 
-#include <filesystem>
-#include <set>
-#include <string_view>
+#include <algorithm>
 #include <utility>
 
+#include "blkimage/packed_image.h"
 #include "frontend/disk.h"
-#include "fs/tar/packed_image.h"
 #include "tools/common/reach_host.h"
 #include "xenbus/device_path.h"
 
@@ -56,7 +54,6 @@ Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOpt
 
 Disks::Disks(HostOptions host)
     : host_(std::make_unique<LazyHost>(std::move(host))), schemes_(DiskSchemes::images()) {
-  add_packed_schemes(schemes_);
   schemes_.add(
       "vbd", "vbd:xvda",
       [host = host_.get()](const DiskUri& uri,
@@ -65,6 +62,7 @@ Disks::Disks(HostOptions host)
         const uint32_t number = TRY(virtual_device_number(uri.target));
         return TRY(frontend::Disk::connect(*TRY(host->get()), number, options));
       });
+  add_packed_schemes(schemes_);  // upon all of these
 }
 
 Disks::Disks(Disks&&) noexcept = default;
@@ -74,15 +72,16 @@ Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool re
   return schemes_.open(uri, {.read_only = read_only});
 }
 
-Result<std::string> portable_disk_uri(const std::string& text) {
-  const DiskUri uri = TRY(parse_disk_uri(text));
-  static const std::set<std::string_view> files = {"raw", "zst", "gz", "archive"};
-  if (!files.contains(uri.scheme) || uri.target.starts_with('/')) return text;
+Result<std::string> absolute_disk_uri(const std::string& text,
+                                      const std::filesystem::path& directory) {
+  const DiskUri disk = TRY(disk_below_packing(text));
+  if (disk.scheme != "raw" || disk.target.starts_with('/')) return text;
   std::error_code error;
-  const auto path = std::filesystem::absolute(uri.target, error);
+  const auto here = std::filesystem::absolute(directory.empty() ? "." : directory, error);
   if (error) return fail_errno(text, error.value());
-  return uri.scheme + ":" + path.lexically_normal().string() +
-         text.substr(uri.scheme.size() + 1 + uri.target.size());
+  const size_t end = std::min(text.find('?'), text.size());
+  return text.substr(0, end - disk.target.size()) +
+         (here / disk.target).lexically_normal().string() + text.substr(end);
 }
 
 }  // namespace splitring::tools

@@ -1,4 +1,5 @@
-// Every disk that a program of ours can open: the images, and what this domain is given.
+// Every disk that a program of ours can open: the images, what this domain is given, and what is
+// compressed on either (blkimage/packed_image.h).
 //
 //   vbd:xvda               a disk that this domain's store offers, through our frontend
 //   vbd:xvda?lanes=4       with so many rings, if the backend allows it
@@ -7,6 +8,7 @@
 // The host is opened when the first vbd: is: an image needs none.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -32,7 +34,9 @@ class Disks {
   DiskSchemes schemes_;
 };
 
-// The same disk for a process with another working directory: checked for form, its path absolute.
-Result<std::string> portable_disk_uri(const std::string& uri);
+// The same disk for a process with another working directory: checked for form, its path absolute,
+// from `directory` on.
+Result<std::string> absolute_disk_uri(const std::string& uri,
+                                      const std::filesystem::path& directory = ".");
 
 }  // namespace splitring::tools

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "blkimage/packed_image.h"
 #include "tools/common/program.h"
 
 namespace splitring::tools {
@@ -39,7 +40,7 @@ Result<std::unique_ptr<NamedDevices>> NamedDevices::start(std::vector<NamedDisk>
 
 Result<> NamedDevices::add(NamedDisk disk, const HostOptions& host) {
   Device device;
-  device.uri = TRY(parse_disk_uri(disk.uri));
+  device.uri = TRY(disk_below_packing(disk.uri));
   device.config = std::move(disk);
   if (device.uri.scheme == "raw") {
     if (!files_) files_ = TRY(DeviceWatch::of_files());
@@ -111,7 +112,9 @@ void NamedDevices::plug(Device& device, const Presence& presence) {
     if (device.watch != nullptr) (void)device.watch->clear();
     return;
   }
-  const auto* const ring = dynamic_cast<const frontend::Disk*>(opened->get());
+  const auto* const packed = dynamic_cast<const PackedImage*>(opened->get());
+  const auto* const ring =
+      dynamic_cast<const frontend::Disk*>(packed == nullptr ? opened->get() : packed->below());
   const auto disk = std::make_shared<StatsDevice>(std::move(*opened));
   spdlog::info("{}: plugged {}", device.config.name, printable(disk->name()));
   {

@@ -69,7 +69,7 @@ class NamedDevices {
  private:
   struct Device {
     NamedDisk config;
-    DiskUri uri;
+    DiskUri uri;                   // what is watched: below the compression, if there is one
     DeviceWatch* watch = nullptr;  // null: always there
     std::string identity;          // of what is plugged
     std::shared_ptr<StatsDevice> disk;

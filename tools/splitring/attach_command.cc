@@ -30,7 +30,7 @@ Result<> wait_and_finish(Store& store, const DiskSpec& disk, uint32_t wait_s) {
 Result<> attach(const Session& session, const AttachOptions& options) {
   const DiskSpec disk{{options.kind, options.backend, options.guest, options.device},
                       options.vdev,
-                      TRY(portable_disk_uri(options.target)),
+                      TRY(absolute_disk_uri(options.target)),
                       options.mode == "r"};
   const auto host = TRY(reach_toolstack_host(session.host));
   const auto store = TRY(host->open_store());

@@ -7,7 +7,7 @@
 #include <functional>
 #include <map>
 
-#include "fs/tar/file_bytes.h"
+#include "blkimage/file_bytes.h"
 #include "tools/splitring/tar_work.h"
 
 namespace splitring::tools {

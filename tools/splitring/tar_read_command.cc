@@ -77,8 +77,8 @@ Result<> verify(const Session& session, const ReadOptions& options) {
 Result<> save_index(const Session& session, const ReadOptions& options) {
   Disks disks(session.host);
   const auto disk = TRY(disks.open(options.archive.disk, true));
-  const auto lane = TRY(disk->open_queue({}));
-  std::printf("saved %s\n", TRY(save_archive_index(*lane, options.archive.disk)).c_str());
+  for (const std::string& path : TRY(save_archive_index(*disk, options.archive.disk)))
+    std::printf("saved %s\n", path.c_str());
   return {};
 }
 

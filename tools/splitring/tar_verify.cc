@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "fs/tar/file_bytes.h"
+#include "blkimage/file_bytes.h"
 #include "tools/splitring/tar_extract.h"
 #include "tools/splitring/tar_work.h"
 

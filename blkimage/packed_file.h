@@ -1,7 +1,10 @@
-// A compressed file, and where its decompression can begin: at the frames of a zstd file, at
-// restart points that one pass over a gzip file has found. Between them it is read forwards.
+// Compressed bytes, and where their decompression can begin: at the frames of zstd, at restart
+// points that one pass over gzip has found. Between them they are read forwards.
 //
-// The file is hostile. Bounded: memory (windows up to kMaxPackedWindowBytes, points up to
+// They lie in a file or on a disk (blkimage/packed_source.h); zeroes may follow them, as a disk is
+// larger than what was put there.
+//
+// The bytes are hostile. Bounded: memory (windows up to kMaxPackedWindowBytes, points up to
 // kMaxPackedPoints), the time that one read can take (no stretch without a restart point is longer
 // than PackedLimits::run_bytes), and the time of opening (what has to be decompressed to learn its
 // length, up to PackedLimits::measured_bytes; what a file announces about itself is checked against
@@ -21,13 +24,15 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "blkimage/packed_source.h"
 
 namespace splitring {
 
 inline constexpr size_t kMaxPackedWindowBytes = size_t{128} << 20;  // what zstd(1) takes by default
 inline constexpr size_t kMaxPackedPoints = size_t{1} << 20;
 inline constexpr size_t kGzipWindowBytes = size_t{32} << 10;
+// Points within gzip keep a window each: when there are this many, every second one goes.
+inline constexpr size_t kMaxGzipPoints = 1024;
 
 enum class PackedFormat : uint8_t { kStored, kZstd, kGzip };
 
@@ -49,7 +54,6 @@ struct PackedPoint {
 // Immutable; any number of threads.
 struct PackedMap {
   PackedFormat format = PackedFormat::kStored;
-  UniqueFd file;
   uint64_t packed_bytes = 0;
   uint64_t unpacked_bytes = 0;
   std::vector<PackedPoint> points;  // by place, the first one at 0
@@ -60,54 +64,63 @@ struct PackedMap {
   }
 };
 
-// By the file's first bytes: zstd, gzip, or neither. Errors: the file's.
-Result<PackedFormat> detect_packed_format(int fd);
-// Finds the points. Errors: the file's; kInvalid (not of that format, damaged, lying), kLimit.
-Result<std::shared_ptr<const PackedMap>> map_packed_file(UniqueFd file, PackedFormat format,
+// By the first bytes: zstd, gzip, or neither. Errors: the source's.
+Result<PackedFormat> detect_packed_format(PackedSource& source);
+// Finds the points, through a source that waits. Errors: the source's; kInvalid (not of that
+// format, damaged, lying), kLimit.
+Result<std::shared_ptr<const PackedMap>> map_packed_file(PackedSource& source, PackedFormat format,
                                                          const PackedLimits& limits = {});
+// kLimit: no stretch may be longer than that. For maps of any origin.
+Result<> check_runs(const PackedMap& map, const PackedLimits& limits);
 
-// One thread. Content from a point on.
+// One thread. Content from a point on. What fails with kBusy (the source's) has changed nothing
+// that matters: the same call comes again.
 class PackedDecoder {
  public:
   virtual ~PackedDecoder() = default;
   // Begins at that point of the map.
   virtual Result<> restart(size_t point) = 0;
-  // The next bytes, at least one; 0 at the end of the content. Errors: the file's; kInvalid if it
-  // is not what the map says.
+  // The next bytes, at least one; 0 at the end of the content. Errors: the source's; kInvalid if
+  // it is not what the map says.
   virtual Result<size_t> next(std::span<std::byte> out) = 0;
 };
 
-Result<std::unique_ptr<PackedDecoder>> make_packed_decoder(std::shared_ptr<const PackedMap> map);
+// The source outlives it.
+Result<std::unique_ptr<PackedDecoder>> make_packed_decoder(std::shared_ptr<const PackedMap> map,
+                                                           PackedSource& source);
 
 // Of the formats; see above.
-Result<> map_zstd(PackedMap& map, const PackedLimits& limits);
-Result<> map_gzip(PackedMap& map, const PackedLimits& limits);
-std::unique_ptr<PackedDecoder> make_zstd_decoder(std::shared_ptr<const PackedMap> map);
-std::unique_ptr<PackedDecoder> make_gzip_decoder(std::shared_ptr<const PackedMap> map);
+Result<> map_zstd(PackedMap& map, PackedSource& source, const PackedLimits& limits);
+Result<> map_gzip(PackedMap& map, PackedSource& source, const PackedLimits& limits);
+std::unique_ptr<PackedDecoder> make_zstd_decoder(std::shared_ptr<const PackedMap> map,
+                                                 PackedSource& source);
+std::unique_ptr<PackedDecoder> make_gzip_decoder(std::shared_ptr<const PackedMap> map,
+                                                 PackedSource& source);
 
-// The file's bytes in order, a large read at a time.
+// The source's bytes in order, a large read at a time.
 class PackedInput {
  public:
-  explicit PackedInput(const PackedMap& map) : map_(map), buffer_(kBufferBytes) {}
+  explicit PackedInput(PackedSource& source) : source_(source), buffer_(PackedSource::kMostBytes) {}
   void seek(uint64_t offset) {
     const uint64_t skipped = offset - (next_ - here_.size());  // huge if it lies before
     here_ = skipped <= here_.size() ? here_.subspan(skipped) : std::span<const std::byte>();
     if (here_.empty()) next_ = offset;
   }
-  // What is there of the file from the current place on; empty at its end.
+  // What is there from the current place on; empty at the end.
   Result<std::span<const std::byte>> get();
   void consume(size_t bytes) { here_ = here_.subspan(bytes); }
   [[nodiscard]] uint64_t offset() const { return next_ - here_.size(); }
 
  private:
-  static constexpr size_t kBufferBytes = size_t{128} << 10;
-  const PackedMap& map_;
+  PackedSource& source_;
   std::vector<std::byte> buffer_;
   std::span<const std::byte> here_;
   uint64_t next_ = 0;
 };
 
-// True if the file holds nothing but zeroes from there on: padding of a disk or a tape.
-Result<bool> only_zeroes_from(const PackedMap& map, uint64_t offset);
+// True if nothing but zeroes follows, as far as it is looked at (kLookedAtPadding): what pads a
+// disk or a tape. The rest of a large disk is not read.
+Result<bool> is_padding_from(PackedSource& source, uint64_t offset);
+inline constexpr uint64_t kLookedAtPadding = uint64_t{1} << 20;
 
 }  // namespace splitring

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "fs/tar/packed_file.h"
+#include "blkimage/packed_file.h"
 
 namespace splitring {
 namespace {
@@ -13,8 +13,6 @@ namespace {
 constexpr int kGzip = 15 + 16;  // window bits; with header and checksum
 constexpr int kRaw = -15;
 constexpr uint64_t kTrailerBytes = 8;
-// Points keep 32 KiB each: when there are this many, every second one goes.
-constexpr size_t kMostPoints = 1024;
 constexpr uint64_t kFirstSpan = uint64_t{1} << 20;
 constexpr size_t kOutBytes = size_t{128} << 10;
 
@@ -24,10 +22,10 @@ tl::unexpected<Error> damaged(const z_stream& stream, int status) {
                                   (stream.msg != nullptr ? stream.msg : "it ends too early"));
 }
 
-// A z_stream with an owner, reading a file. Never moved: zlib points back at it.
+// A z_stream with an owner, reading a source. Never moved: zlib points back at it.
 class Inflater {
  public:
-  explicit Inflater(const PackedMap& map) : map_(map), input_(map) {}
+  explicit Inflater(PackedSource& source) : source_(source), input_(source) {}
   ~Inflater() {
     if (ready_) ::inflateEnd(&stream_);
   }
@@ -40,6 +38,7 @@ class Inflater {
     if (status != Z_OK) return damaged(stream_, status);
     ready_ = true;
     raw_ = window_bits == kRaw;
+    next_member_.reset();
     input_.seek(offset);
     return {};
   }
@@ -64,9 +63,9 @@ class Inflater {
   struct Step {
     size_t bytes = 0;
     bool block_end = false;  // and not the last block of a member
-    bool end = false;        // of the last member
+    bool member_end = false;
   };
-  // `flush` Z_BLOCK stops at block boundaries.
+  // `flush` Z_BLOCK stops at block boundaries. Behind a member: go_on() first.
   Result<Step> inflate(std::span<std::byte> out, int flush) {
     const auto here = TRY(input_.get());
     stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(here.data()));
@@ -80,10 +79,25 @@ class Inflater {
     if (status == Z_BUF_ERROR && taken == 0 && step.bytes == 0) return damaged(stream_, status);
     if (status != Z_OK && status != Z_BUF_ERROR && status != Z_STREAM_END)
       return damaged(stream_, status);
-    if (status == Z_STREAM_END) step.end = TRY(member_ended());
+    step.member_end = status == Z_STREAM_END;
+    if (step.member_end) next_member_ = input_.offset() + (raw_ ? kTrailerBytes : 0);
     step.block_end =
         status == Z_OK && (stream_.data_type & 128) != 0 && (stream_.data_type & 64) == 0;
     return step;
+  }
+
+  // From the end of a member on, to the next one: nothing to do within one. False: there is none.
+  Result<bool> go_on() {
+    if (!next_member_) return true;
+    if (*next_member_ >= source_.bytes()) return false;
+    TRY_VOID(begin(*next_member_, kGzip));
+    return true;
+  }
+  // Precondition: a member has ended.
+  [[nodiscard]] Result<bool> is_followed_by_padding() {
+    std::array<std::byte, 1> next{};  // most are followed by another one
+    if (*next_member_ < source_.bytes()) TRY_VOID(source_.read(*next_member_, next));
+    return next[0] == std::byte{0} && TRY(is_padding_from(source_, *next_member_));
   }
 
   [[nodiscard]] uint64_t offset() const { return input_.offset(); }
@@ -99,18 +113,9 @@ class Inflater {
   }
 
  private:
-  // True if no other member follows.
-  Result<bool> member_ended() {
-    const uint64_t next = input_.offset() + (raw_ ? kTrailerBytes : 0);
-    input_.seek(next);
-    const auto here = TRY(input_.get());
-    if (here.empty() || (here[0] == std::byte{0} && TRY(only_zeroes_from(map_, next)))) return true;
-    TRY_VOID(begin(next, kGzip));
-    return false;
-  }
-
-  const PackedMap& map_;
+  PackedSource& source_;
   PackedInput input_;
+  std::optional<uint64_t> next_member_;  // would begin here: the last one has ended
   z_stream stream_{};
   bool ready_ = false;
   bool raw_ = false;
@@ -118,17 +123,13 @@ class Inflater {
 
 class GzipDecoder final : public PackedDecoder {
  public:
-  explicit GzipDecoder(std::shared_ptr<const PackedMap> map)
-      : map_(std::move(map)), inflater_(*map_) {}
+  GzipDecoder(std::shared_ptr<const PackedMap> map, PackedSource& source)
+      : map_(std::move(map)), inflater_(source) {}
 
-  Result<> restart(size_t point) override {
-    end_ = false;
-    return inflater_.begin(map_->points[point]);
-  }
+  Result<> restart(size_t point) override { return inflater_.begin(map_->points[point]); }
   Result<size_t> next(std::span<std::byte> out) override {
-    while (!end_) {
+    while (TRY(inflater_.go_on())) {
       const auto step = TRY(inflater_.inflate(out, Z_NO_FLUSH));
-      end_ = step.end;
       if (step.bytes != 0) return step.bytes;
     }
     return size_t{0};
@@ -137,7 +138,6 @@ class GzipDecoder final : public PackedDecoder {
  private:
   const std::shared_ptr<const PackedMap> map_;
   Inflater inflater_;
-  bool end_ = false;
 };
 
 void thin_out(std::vector<PackedPoint>& points) {
@@ -148,34 +148,35 @@ void thin_out(std::vector<PackedPoint>& points) {
 
 }  // namespace
 
-Result<> map_gzip(PackedMap& map, const PackedLimits& limits) {
-  Inflater inflater(map);
+Result<> map_gzip(PackedMap& map, PackedSource& source, const PackedLimits& limits) {
+  Inflater inflater(source);
   TRY_VOID(inflater.begin(0, kGzip));
   map.points.emplace_back();
   std::vector<std::byte> out(kOutBytes);
   uint64_t span = kFirstSpan;
-  for (bool end = false; !end;) {
+  while (TRY(inflater.go_on())) {
     const auto step = TRY(inflater.inflate(out, Z_BLOCK));
-    end = step.end;
     map.unpacked_bytes += step.bytes;
     if (map.unpacked_bytes > limits.measured_bytes)
       return fail(Errc::kLimit, "more than " + std::to_string(limits.measured_bytes) +
                                     " bytes would have to be decompressed to open it: decompress "
                                     "it, or use zstd");
+    if (step.member_end && TRY(inflater.is_followed_by_padding())) break;
     if (!step.block_end || map.unpacked_bytes - map.points.back().unpacked < span) continue;
     map.points.push_back({.unpacked = map.unpacked_bytes,
                           .packed = inflater.offset(),
                           .bits = inflater.bits(),
                           .window = TRY(inflater.window())});
-    if (map.points.size() < kMostPoints) continue;
+    if (map.points.size() < kMaxGzipPoints) continue;
     thin_out(map.points);
     span *= 2;
   }
   return {};
 }
 
-std::unique_ptr<PackedDecoder> make_gzip_decoder(std::shared_ptr<const PackedMap> map) {
-  return std::make_unique<GzipDecoder>(std::move(map));
+std::unique_ptr<PackedDecoder> make_gzip_decoder(std::shared_ptr<const PackedMap> map,
+                                                 PackedSource& source) {
+  return std::make_unique<GzipDecoder>(std::move(map), source);
 }
 
 }  // namespace splitring

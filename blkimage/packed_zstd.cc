@@ -9,8 +9,7 @@
 
 #include "base/endian.h"
 #include "base/units.h"
-#include "fs/tar/file_bytes.h"
-#include "fs/tar/packed_file.h"
+#include "blkimage/packed_file.h"
 
 namespace splitring {
 namespace {
@@ -47,18 +46,18 @@ Context make_context() {
 }
 
 template <class T>
-Result<T> read_struct(const PackedMap& map, uint64_t offset) {
+Result<T> read_struct(PackedSource& source, uint64_t offset) {
   T value{};
-  if (!in_range(offset, sizeof value, map.packed_bytes)) return damaged("it ends too early");
-  TRY_VOID(read_file_bytes(map.file.get(), offset, std::as_writable_bytes(std::span(&value, 1))));
+  if (!in_range(offset, sizeof value, source.bytes())) return damaged("it ends too early");
+  TRY_VOID(source.read(offset, std::as_writable_bytes(std::span(&value, 1))));
   return value;
 }
 
 // The header of the frame at `offset`; nothing: it is a skippable one.
-Result<std::optional<ZSTD_frameHeader>> read_frame_header(const PackedMap& map, uint64_t offset) {
+Result<std::optional<ZSTD_frameHeader>> read_frame_header(PackedSource& source, uint64_t offset) {
   std::array<std::byte, ZSTD_FRAMEHEADERSIZE_MAX> bytes{};
-  const size_t there = std::min<uint64_t>(bytes.size(), map.packed_bytes - offset);
-  TRY_VOID(read_file_bytes(map.file.get(), offset, std::span(bytes).first(there)));
+  const size_t there = std::min<uint64_t>(bytes.size(), source.bytes() - offset);
+  TRY_VOID(source.read(offset, std::span(bytes).first(there)));
   ZSTD_frameHeader header{};
   const size_t wanted = ZSTD_getFrameHeader(&header, bytes.data(), there);
   if (ZSTD_isError(wanted)) return damaged("no frame where one should begin");
@@ -73,8 +72,8 @@ Result<std::optional<ZSTD_frameHeader>> read_frame_header(const PackedMap& map, 
 // Decompresses one frame to learn its length.
 class Measure {
  public:
-  Measure(const PackedMap& map, const PackedLimits& limits)
-      : limits_(limits), input_(map), context_(make_context()), out_(ZSTD_DStreamOutSize()) {}
+  Measure(PackedSource& source, const PackedLimits& limits)
+      : limits_(limits), input_(source), context_(make_context()), out_(ZSTD_DStreamOutSize()) {}
 
   Result<uint64_t> frame(uint64_t offset) {
     if (!context_) return fail(Errc::kLimit, "out of memory for a decompressor");
@@ -123,10 +122,11 @@ struct Walked {
   uint64_t most_bytes = 0;  // that the blocks can hold
 };
 
-Result<Walked> walk_blocks(const PackedMap& map, uint64_t offset, const ZSTD_frameHeader& header) {
+Result<Walked> walk_blocks(PackedSource& source, uint64_t offset, const ZSTD_frameHeader& header) {
   Walked walked{offset + header.headerSize, 0};
   while (true) {
-    const auto bytes = TRY((read_struct<std::array<uint8_t, kBlockHeaderBytes>>(map, walked.end)));
+    const auto bytes =
+        TRY((read_struct<std::array<uint8_t, kBlockHeaderBytes>>(source, walked.end)));
     const uint32_t word =
         bytes[0] | static_cast<uint32_t>(bytes[1]) << 8 | static_cast<uint32_t>(bytes[2]) << 16;
     const uint32_t type = word >> 1 & 3;
@@ -137,25 +137,25 @@ Result<Walked> walk_blocks(const PackedMap& map, uint64_t offset, const ZSTD_fra
     if ((word & 1) != 0) break;
   }
   if (header.checksumFlag != 0) walked.end += kChecksumBytes;
-  if (walked.end > map.packed_bytes) return damaged("it ends within a frame");
+  if (walked.end > source.bytes()) return damaged("it ends within a frame");
   return walked;
 }
 
-Result<> walk_frames(PackedMap& map, const PackedLimits& limits) {
-  Measure measure(map, limits);
-  for (uint64_t offset = 0; offset < map.packed_bytes;) {
-    const auto header = read_frame_header(map, offset);
+Result<> walk_frames(PackedMap& map, PackedSource& source, const PackedLimits& limits) {
+  Measure measure(source, limits);
+  for (uint64_t offset = 0; offset < source.bytes();) {
+    const auto header = read_frame_header(source, offset);
     if (!header) {
-      if (offset != 0 && TRY(only_zeroes_from(map, offset))) return {};
+      if (offset != 0 && TRY(is_padding_from(source, offset))) return {};
       return tl::unexpected<Error>(header.error());
     }
     if (!*header) {
-      const auto skipped = TRY((read_struct<std::array<le32, 2>>(map, offset)));
+      const auto skipped = TRY((read_struct<std::array<le32, 2>>(source, offset)));
       offset += kSkippableHeaderBytes + skipped[1];
-      if (offset > map.packed_bytes) return damaged("it ends within a frame");
+      if (offset > source.bytes()) return damaged("it ends within a frame");
       continue;
     }
-    const Walked walked = TRY(walk_blocks(map, offset, **header));
+    const Walked walked = TRY(walk_blocks(source, offset, **header));
     uint64_t length = (*header)->frameContentSize;
     if (length == ZSTD_CONTENTSIZE_UNKNOWN) length = TRY(measure.frame(offset));
     if (length > walked.most_bytes) return damaged("a frame claims more than its blocks can hold");
@@ -165,42 +165,66 @@ Result<> walk_frames(PackedMap& map, const PackedLimits& limits) {
   return {};
 }
 
+// Where the file ends on a disk that is larger: behind the last byte that is not zero, and no seek
+// table ends with one. Looks at the disk's end only: it may be anywhere else than here.
+Result<uint64_t> end_without_padding(PackedSource& source) {
+  const uint64_t looked_at = std::min<uint64_t>(source.bytes(), PackedSource::kMostBytes);
+  std::vector<std::byte> tail(looked_at);
+  TRY_VOID(source.read(source.bytes() - looked_at, tail));
+  while (!tail.empty() && tail.back() == std::byte{0}) tail.pop_back();
+  return source.bytes() - looked_at + tail.size();
+}
+
+// Adds a point for each entry; where their frames end.
+Result<uint64_t> take_seek_entries(PackedMap& map, PackedSource& source, uint64_t first,
+                                   uint64_t bytes, size_t entry_bytes) {
+  std::vector<std::byte> entries(PackedSource::kMostBytes / entry_bytes * entry_bytes);
+  uint64_t frame = 0;
+  while (bytes != 0) {
+    const auto here = std::span(entries).first(std::min<uint64_t>(entries.size(), bytes));
+    TRY_VOID(source.read(first, here));
+    for (size_t at = 0; at < here.size(); at += entry_bytes) {
+      std::array<le32, 2> sizes;
+      std::memcpy(sizes.data(), here.data() + at, sizeof sizes);
+      TRY_VOID(add_point(map, frame, sizes[1]));
+      frame += sizes[0];
+    }
+    first += here.size();
+    bytes -= here.size();
+  }
+  return frame;
+}
+
 // False: there is no seek table. A table that lies is an error: nobody makes one by accident.
-Result<bool> take_seek_table(PackedMap& map) {
-  if (map.packed_bytes < sizeof(SeekFooter) + kSkippableHeaderBytes) return false;
-  const auto footer = TRY(read_struct<SeekFooter>(map, map.packed_bytes - sizeof(SeekFooter)));
+Result<bool> take_seek_table(PackedMap& map, PackedSource& source) {
+  const uint64_t end = TRY(end_without_padding(source));
+  if (end < sizeof(SeekFooter) + kSkippableHeaderBytes) return false;
+  const auto footer = TRY(read_struct<SeekFooter>(source, end - sizeof(SeekFooter)));
   if (footer.magic != kSeekFooterMagic || (footer.descriptor & 0x7c) != 0) return false;
   const size_t entry_bytes = (footer.descriptor & 0x80) != 0 ? 12 : 8;
   const uint64_t table_bytes = uint64_t{footer.frames} * entry_bytes;
   const uint64_t whole = kSkippableHeaderBytes + table_bytes + sizeof(SeekFooter);
-  if (whole > map.packed_bytes || footer.frames > kMaxPackedPoints)
+  if (whole > end || footer.frames > kMaxPackedPoints)
     return damaged("its seek table claims more frames than there can be");
-  const uint64_t table = map.packed_bytes - whole;
-  const auto head = TRY((read_struct<std::array<le32, 2>>(map, table)));
+  const uint64_t table = end - whole;
+  const auto head = TRY((read_struct<std::array<le32, 2>>(source, table)));
   if (head[0] != kSeekTableMagic || head[1] != table_bytes + sizeof(SeekFooter))
     return damaged("its seek table has a wrong length");
-  std::vector<std::byte> entries(table_bytes);
-  TRY_VOID(read_file_bytes(map.file.get(), table + kSkippableHeaderBytes, entries));
-  uint64_t offset = 0;
-  for (size_t at = 0; at < entries.size(); at += entry_bytes) {
-    std::array<le32, 2> sizes;
-    std::memcpy(sizes.data(), entries.data() + at, sizeof sizes);
-    TRY_VOID(add_point(map, offset, sizes[1]));
-    offset += sizes[0];
-  }
-  if (offset != table) return damaged("its seek table does not lead through the file");
+  const uint64_t frames_end =
+      TRY(take_seek_entries(map, source, table + kSkippableHeaderBytes, table_bytes, entry_bytes));
+  if (frames_end != table) return damaged("its seek table does not lead through the file");
   return true;
 }
 
 class ZstdDecoder final : public PackedDecoder {
  public:
-  ZstdDecoder(std::shared_ptr<const PackedMap> map, Context context)
-      : map_(std::move(map)), input_(*map_), context_(std::move(context)) {}
+  ZstdDecoder(std::shared_ptr<const PackedMap> map, PackedSource& source, Context context)
+      : map_(std::move(map)), source_(source), input_(source), context_(std::move(context)) {}
 
   Result<> restart(size_t point) override {
     ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_only);
     const PackedPoint& from = map_->points[point];
-    const auto header = TRY(read_frame_header(*map_, from.packed));
+    const auto header = TRY(read_frame_header(source_, from.packed));
     const uint64_t length = map_->end_of(point) - from.unpacked;
     if (!header || (header->frameContentSize != ZSTD_CONTENTSIZE_UNKNOWN &&
                     header->frameContentSize != length))
@@ -235,6 +259,7 @@ class ZstdDecoder final : public PackedDecoder {
 
  private:
   const std::shared_ptr<const PackedMap> map_;
+  PackedSource& source_;
   PackedInput input_;
   Context context_;
   size_t point_ = 0;
@@ -243,15 +268,16 @@ class ZstdDecoder final : public PackedDecoder {
 
 }  // namespace
 
-Result<> map_zstd(PackedMap& map, const PackedLimits& limits) {
-  if (TRY(take_seek_table(map))) return {};
-  return walk_frames(map, limits);
+Result<> map_zstd(PackedMap& map, PackedSource& source, const PackedLimits& limits) {
+  if (TRY(take_seek_table(map, source))) return {};
+  return walk_frames(map, source, limits);
 }
 
-std::unique_ptr<PackedDecoder> make_zstd_decoder(std::shared_ptr<const PackedMap> map) {
+std::unique_ptr<PackedDecoder> make_zstd_decoder(std::shared_ptr<const PackedMap> map,
+                                                 PackedSource& source) {
   Context context = make_context();
   if (!context) return nullptr;
-  return std::make_unique<ZstdDecoder>(std::move(map), std::move(context));
+  return std::make_unique<ZstdDecoder>(std::move(map), source, std::move(context));
 }
 
 }  // namespace splitring

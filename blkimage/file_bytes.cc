@@ -1,4 +1,4 @@
-#include "fs/tar/file_bytes.h"
+#include "blkimage/file_bytes.h"
 
 #include <unistd.h>
 
