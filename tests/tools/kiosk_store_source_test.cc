@@ -5,6 +5,7 @@
 #include "tests/support/fs/tar_builder.h"
 #include "tests/support/fs/test_disk.h"
 #include "tests/support/tools/recorded_exchange.h"
+#include "tools/kiosk/content/compress.h"
 #include "tools/kiosk/content/tar_volume.h"
 #include "tools/kiosk/http/head_parser.h"
 
@@ -99,6 +100,44 @@ TEST_F(KioskStoreSource, AskedForAgainItNeedsNoDisk) {
   EXPECT_EQ(get("/docs/guide.txt", "Range: bytes=990-\r\n").body, std::string(10, 'g'));
   EXPECT_EQ(get("/docs/guide.txt", "Range: bytes=0-0,2-2\r\n").status, 206U);
   EXPECT_LE(disk_->counts().reads, reads + 1) << "parts are kept apart from what may be compressed";
+}
+
+// The largest that is compressed, asked for first; a small one asked for in the same turn.
+TEST_F(KioskStoreSource, NobodyWaitsForACompressionThatSomebodyElseAskedFor) {
+  std::string text;
+  for (unsigned i = 0; text.size() < kMostCompressed; i++) text += std::to_string(i) + "\n";
+  text.resize(kMostCompressed);
+  put(TarBuilder().member("large.txt", text).member("small.bin", "small").bytes());
+  const auto large = begin("/large.txt", "Accept-Encoding: gzip\r\n", "GET");
+  const auto again = begin("/large.txt", "Accept-Encoding: gzip\r\n", "GET");
+  const auto small = begin("/small.bin", "", "GET");
+  size_t turns = 0;
+  for (; !large->done(); turns++) {
+    loop_->post([this] { loop_->stop(); });
+    loop_->run();
+    EXPECT_TRUE(turns < 5 || small->done());
+  }
+  EXPECT_EQ(small->body, "small");
+  EXPECT_GE(turns, kMostCompressed / kCompressedAtOnce / 2) << "a slice a turn, two turns a run";
+  EXPECT_EQ(large->header("Content-Encoding"), "gzip");
+  EXPECT_TRUE(again->done());
+  EXPECT_EQ(again->body, large->body);
+  EXPECT_TRUE(get("/large.txt", "Accept-Encoding: gzip\r\n").from_cache);
+}
+
+TEST_F(KioskStoreSource, ASourceThatGoesAnswersWhoWaitsForACompression) {
+  put(TarBuilder().member("large.txt", std::string(kMostCompressed, 'x')).bytes());
+  const auto large = begin("/large.txt", "Accept-Encoding: zstd\r\n", "GET");
+  source_.reset();
+  EXPECT_TRUE(large->done());
+  EXPECT_EQ(large->header("Content-Encoding"), "zstd");
+}
+
+TEST_F(KioskStoreSource, AThreadThatGetsNoLaneSaysSoAndAnswersNothingElse) {
+  put(site_bytes("g"), {.no_lanes_after = 1});
+  const auto reply = get("/docs/guide.txt");
+  EXPECT_TRUE(is_mine_) << "another source would answer what the other threads do not";
+  EXPECT_EQ(reply.status, 503U);
 }
 
 TEST_F(KioskStoreSource, ALargeFileIsKeptInAFileOfItsOwn) {

@@ -84,6 +84,8 @@ TestDisk::TestDisk(std::string content, uint32_t block_bytes, const Faults& faul
 }
 
 Result<std::unique_ptr<BlockQueue>> TestDisk::open_queue(const QueueOptions&) {
+  if (lanes_opened_ == faults_.no_lanes_after) return fail(Errc::kLimit, "no more lanes");
+  lanes_opened_++;
   return std::make_unique<TestLane>(*this, state());
 }
 

@@ -17,6 +17,7 @@ class TestDisk final : public BlockDevice {
   struct Faults {
     uint64_t failing_sector = UINT64_MAX;  // a read that covers it fails
     bool no_pool = false;                  // lanes lend no buffers
+    size_t no_lanes_after = SIZE_MAX;      // so many can be opened, one after the other
   };
   struct Counts {
     uint64_t reads = 0;
@@ -38,6 +39,7 @@ class TestDisk final : public BlockDevice {
   std::string content_;
   Faults faults_;
   Counts counts_;
+  size_t lanes_opened_ = 0;
 };
 
 }  // namespace splitring::test

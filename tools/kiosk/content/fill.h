@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/kiosk/content/compress.h"
 #include "tools/kiosk/content/store_source.h"
 #include "tools/kiosk/content/value_reader.h"
 
@@ -44,6 +45,7 @@ class StoreSource::Fill final : private ValueReader::Client {
   const Coding to_make;
   const uint64_t bytes;  // of the value
   std::vector<Waiter> waiters;
+  std::unique_ptr<Compression> compression;  // once it has been read, if it is to be smaller
   bool is_old = false;  // its volume has been replaced: answer, but do not keep
 
  private:

@@ -51,11 +51,14 @@ StoreSource::StoreSource(const VolumeSlot& slot, const StoreSourceOptions& optio
       metrics_(metrics),
       cache_(options.cache_bytes),
       // A thread that nobody asks must let go of an old volume too.
-      subscription_(slot.subscribe([this] { loop_.post([this] { (void)mount_current(); }); })) {}
+      subscription_(slot.subscribe([this] { loop_.post([this] { (void)mount_current(); }); })) {
+  loop.add_end_of_turn(*this);
+}
 
 StoreSource::~StoreSource() {
   slot_.unsubscribe(subscription_);
   drain();
+  loop_.remove_end_of_turn(*this);
 }
 
 void StoreSource::drain() {
@@ -63,12 +66,14 @@ void StoreSource::drain() {
   for (const std::weak_ptr<Mount>& weak : mounts)
     if (const auto mount = weak.lock(); mount != nullptr && mount->reader() != nullptr)
       mount->reader()->drain();
+  while (at_end_of_turn()) {
+  }
 }
 
 // A mount goes between two turns of the loop, never from within its own lane's completions.
-bool StoreSource::mount_current() {
+StoreSource::Mounted StoreSource::mount_current() {
   const uint64_t generation = slot_.generation();
-  if (generation == generation_) return mount_ != nullptr;
+  if (generation == generation_) return mounted_;
   generation_ = generation;
   for (auto& [key, fill] : fills_) {
     fill->is_old = true;
@@ -78,19 +83,20 @@ bool StoreSource::mount_current() {
   cache_.clear();
   mount_.reset();
   const auto volume = slot_.get();
-  if (volume == nullptr) return false;
+  mounted_ = volume == nullptr ? Mounted::kNothing : Mounted::kRefused;
+  if (volume == nullptr) return mounted_;
   serial_ = volume->serial();
   auto mount = volume->mount(volume, loop_, metrics_);
   if (!mount) {
     spdlog::error("{}: {}", volume->name(), mount.error().what);
-    return false;
+    return mounted_;
   }
   mount_ = std::shared_ptr<Mount>(mount->release(), [&loop = loop_](Mount* gone) {
     loop.post([last = std::shared_ptr<Mount>(gone)] { (void)last; });
   });
   std::erase_if(mounts_, [](const std::weak_ptr<Mount>& old) { return old.expired(); });
   mounts_.push_back(mount_);
-  return true;
+  return mounted_ = Mounted::kVolume;
 }
 
 std::string_view StoreSource::cache_key(const Request& request) {
@@ -108,7 +114,13 @@ std::string_view StoreSource::cache_key(const Request& request) {
 }
 
 bool StoreSource::serve(const Request& request, Exchange& exchange) {
-  if (!mount_current()) return false;
+  switch (mount_current()) {
+    case Mounted::kNothing: return false;
+    case Mounted::kVolume: break;
+    case Mounted::kRefused:  // what other threads can read is not for another source to answer
+      exchange.send(http::status_page(503));
+      return true;
+  }
   if (const CachedResponse* const cached = cache_.find(cache_key(request))) {
     answer(request, exchange, *cached);
     return true;
@@ -277,14 +289,34 @@ std::unique_ptr<StoreSource::Fill> StoreSource::take_out(Fill& fill) {
 }
 
 void StoreSource::filled(Fill& fill, std::span<const std::byte> bytes) {
+  if (fill.to_make != Coding::kIdentity)
+    fill.compression = Compression::begin(
+        fill.to_make, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  if (fill.compression)
+    compressing_.push_back(&fill);
+  else
+    keep(fill, bytes);
+}
+
+// One slice for all of them together: however many there are, the next turn comes soon.
+bool StoreSource::at_end_of_turn() {
+  if (compressing_.empty()) return false;
+  Fill& fill = *compressing_.front();
+  if (!fill.compression->step()) return true;
+  compressing_.pop_front();
+  if (const std::string* const smaller = fill.compression->smaller()) {
+    fill.file.coding = fill.to_make;
+    keep(fill, std::as_bytes(std::span(*smaller)));
+  } else {
+    keep(fill, fill.compression->original());
+  }
+  return !compressing_.empty();
+}
+
+// Answers with these bytes, now and from here on.
+void StoreSource::keep(Fill& fill, std::span<const std::byte> bytes) {
   const std::unique_ptr<Fill> taken = take_out(fill);
   Representation file = fill.file;
-  std::optional<std::string> smaller;
-  if (fill.to_make != Coding::kIdentity) smaller = compress(fill.to_make, bytes);
-  if (smaller) {
-    file.coding = fill.to_make;
-    bytes = std::as_bytes(std::span(*smaller));
-  }
   file.size = bytes.size();
   file.etag = content_tag(bytes);
   auto made = http::Prepared::make(whole_response(file), bytes, cache_.live_bytes());

@@ -1,7 +1,8 @@
 // The values of a store as a web site: a source of the HTTP engine over the volume of the moment.
 //
 // What was asked for once is kept as a prepared answer and sent from memory from then on; what is
-// too large to be kept is streamed from the memory that the disk filled. When the volume is
+// too large to be kept is streamed from the memory that the disk filled. What pays to be compressed
+// is so in slices, one a turn of the loop: nobody waits for somebody else's. When the volume is
 // replaced everything that was kept is forgotten; answers under way end with the old volume.
 //
 //   /dir/file    the value dir/file, in the best coding that the client accepts and the store has
@@ -13,6 +14,7 @@
 // loop has ended when the source goes.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,6 +22,7 @@
 #include "tools/kiosk/content/part_stream.h"
 #include "tools/kiosk/content/response_cache.h"
 #include "tools/kiosk/content/volume.h"
+#include "tools/kiosk/http/loop.h"
 #include "tools/kiosk/http/source.h"
 
 namespace splitring::kiosk {
@@ -32,7 +35,7 @@ struct StoreSourceOptions {
 // Longer files are streamed.
 inline constexpr uint64_t kMostKeptBytes = uint64_t{1} << 20;
 
-class StoreSource final : public http::Source {
+class StoreSource final : public http::Source, private http::Loop::EndOfTurn {
  public:
   // `slot` and `metrics` outlive the source.
   StoreSource(const VolumeSlot& slot, const StoreSourceOptions& options, http::Loop& loop,
@@ -51,7 +54,8 @@ class StoreSource final : public http::Source {
     Coding to_make = Coding::kIdentity;  // to be applied to the value
   };
 
-  bool mount_current();
+  enum class Mounted : uint8_t { kNothing, kVolume, kRefused };
+  Mounted mount_current();
   [[nodiscard]] std::string_view cache_key(const http::Request& request);
   bool serve_uncached(const http::Request& request, http::Exchange& exchange);
   bool serve_directory(const http::Request& request, http::Exchange& exchange,
@@ -64,6 +68,8 @@ class StoreSource final : public http::Source {
   void answer(const http::Request& request, http::Exchange& exchange, const CachedResponse& cached);
   [[nodiscard]] std::unique_ptr<Fill> take_out(Fill& fill);
   void filled(Fill& fill, std::span<const std::byte> bytes);
+  bool at_end_of_turn() override;
+  void keep(Fill& fill, std::span<const std::byte> bytes);
   void fill_failed(Fill& fill);
 
   const VolumeSlot& slot_;
@@ -73,12 +79,14 @@ class StoreSource final : public http::Source {
   std::shared_ptr<StreamBudget> budget_ = std::make_shared<StreamBudget>();
 
   uint64_t generation_ = UINT64_MAX;
-  uint64_t serial_ = 0;  // of the volume
+  uint64_t serial_ = 0;                  // of the volume
+  Mounted mounted_ = Mounted::kNothing;  // of the generation
   std::shared_ptr<Mount> mount_;
   std::vector<std::weak_ptr<Mount>> mounts_;  // that somebody may still read from
   ResponseCache cache_;
   std::map<std::string, std::unique_ptr<Fill>, std::less<>> fills_;  // by the cache's key
   std::vector<std::unique_ptr<Fill>> old_fills_;                     // of volumes before
+  std::deque<Fill*> compressing_;  // of both: the first one is at work
   uint64_t filling_bytes_ = 0;
   const uint64_t subscription_;
 
