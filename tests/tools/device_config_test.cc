@@ -52,6 +52,12 @@ TEST_F(DeviceConfig, PathsAreRelativeToTheFile) {
   const auto disks = read("[devices]\na = \"raw:images/../a.tar?mode=r\"\n");
   ASSERT_TRUE(disks) << disks.error().what;
   EXPECT_EQ(disks->front().uri, "raw:" + (directory_ / "a.tar?mode=r").string());
+  const auto packed =
+      read("[devices]\na = \"gz:raw\"\nb = \"gz:raw:raw?mode=r\"\nc = \"zst:vbd:xvda\"\n");
+  ASSERT_TRUE(packed) << packed.error().what;
+  EXPECT_EQ((*packed)[0].uri, "gz:" + (directory_ / "raw").string());
+  EXPECT_EQ((*packed)[1].uri, "gz:raw:" + (directory_ / "raw?mode=r").string());
+  EXPECT_EQ((*packed)[2].uri, "zst:vbd:xvda");
 }
 
 TEST_F(DeviceConfig, AnErrorNamesItsLineAndColumn) {

@@ -165,6 +165,59 @@ TEST_F(NamedDevicesTest, WhatPassesThroughADiskIsCounted) {
   EXPECT_FALSE(status.ring);
 }
 
+TEST_F(NamedDevicesTest, AReloadTakesNamesAwayAndAddsOthers) {
+  put("a.img", 2);
+  put("b.img", 3);
+  put("c.img", 4);
+  start({{"a", raw("a.img")}, {"b", raw("b.img")}});
+  EXPECT_EQ(events_.next(), "+a 2");
+  EXPECT_EQ(events_.next(), "+b 3");
+  const auto named = [&](const char* name, const char* image) {
+    return NamedDisk{.name = name, .uri = raw(image), .read_only = true, .place = "x:1"};
+  };
+  devices_->reload({named("a", "c.img"), named("d", "a.img"), named("e", "later.img")});
+  EXPECT_EQ(events_.next(), "-a");
+  EXPECT_EQ(events_.next(), "-b");
+  EXPECT_EQ(events_.next(), "+a 4");
+  EXPECT_EQ(events_.next(), "+d 2");
+  put("later.img", 5);
+  EXPECT_EQ(events_.next(), "+e 5");
+  EXPECT_EQ(devices_->status().size(), 3U);
+  const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_EQ(devices_->wait_for("b", stop.get()).error().code, Errc::kNotFound);
+}
+
+TEST_F(NamedDevicesTest, AReloadOpensAgainWhatWasWrittenToInPlaceAndNothingElse) {
+  put("a.img", 2);
+  put("b.img", 3);
+  start({{"a", raw("a.img")}, {"b", raw("b.img")}});
+  EXPECT_EQ(events_.next(), "+a 2");
+  EXPECT_EQ(events_.next(), "+b 3");
+  std::ofstream(file("b.img"), std::ios::binary | std::ios::app) << std::string(512, 'y');
+  EXPECT_TRUE(events_.empty()) << "whoever writes may not be done";
+  devices_->reload({{.name = "a", .uri = raw("a.img"), .read_only = true, .place = "x:1"},
+                    {.name = "b", .uri = raw("b.img"), .read_only = true, .place = "x:2"}});
+  EXPECT_EQ(events_.next(), "-b");
+  EXPECT_EQ(events_.next(), "+b 4");
+  EXPECT_TRUE(events_.empty());
+}
+
+TEST_F(NamedDevicesTest, WhoWaitsForANameThatIsTakenAwayLearnsSo) {
+  start({{"a", raw("a.img")}});
+  const UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
+  std::thread later([&] { devices_->reload({}); });
+  EXPECT_EQ(devices_->wait_for("a", stop.get()).error().code, Errc::kNotFound);
+  later.join();
+}
+
+TEST_F(NamedDevicesTest, ACompressedImageComesAndGoesWithItsFile) {
+  start({{"a", "archive:" + file("a.gz").string()}});
+  put("a.gz", 2);
+  EXPECT_EQ(events_.next(), "+a 2");
+  fs::remove(file("a.gz"));
+  EXPECT_EQ(events_.next(), "-a");
+}
+
 TEST_F(NamedDevicesTest, AWaitEndsWhenTheProgramDoes) {
   start({{"a", raw("a.img")}});
   const UniqueFd stop(::eventfd(1, EFD_CLOEXEC));

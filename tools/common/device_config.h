@@ -23,7 +23,8 @@ struct NamedDisk {
   std::string name;
   std::string uri;  // of a disk (tools/common/disks.h); its path absolute
   bool read_only = false;
-  std::string place;  // "devices.toml:3", for messages
+  std::string place;   // "devices.toml:3", for messages
+  uint32_t lanes = 1;  // that the program would like; see Disks::open()
 };
 
 // Errors: kInvalid, as "devices.toml:3:12: what is wrong and what it should be"; those of reading.

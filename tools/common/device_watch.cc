@@ -41,7 +41,9 @@ class FileWatch final : public DeviceWatch {
     }
     const bool is_coming = S_ISREG(status.st_mode) && status.st_size == 0;
     return Presence{is_coming ? Presence::State::kComing : Presence::State::kReady,
-                    std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino)};
+                    std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino),
+                    std::to_string(status.st_size) + ":" + std::to_string(status.st_ctim.tv_sec) +
+                        "." + std::to_string(status.st_ctim.tv_nsec)};
   }
 
  private:
@@ -86,7 +88,7 @@ class StoreWatch final : public DeviceWatch {
     const XenbusState state = TRY(read_state(store_->now(), *backend));
     const bool is_ready = state == XenbusState::kInitWait || state == XenbusState::kInitialised ||
                           state == XenbusState::kConnected;
-    return Presence{is_ready ? Presence::State::kReady : Presence::State::kComing, *backend};
+    return Presence{is_ready ? Presence::State::kReady : Presence::State::kComing, *backend, {}};
   }
 
  private:

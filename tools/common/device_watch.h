@@ -23,6 +23,7 @@ struct Presence {
   enum class State : unsigned char { kGone, kComing, kReady };
   State state = State::kGone;
   std::string identity;  // what is there: another one under the same name has another
+  std::string version;   // of a file: another one if it was written to since
 };
 
 class DeviceWatch {

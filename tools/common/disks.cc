@@ -20,6 +20,8 @@ class Disks::LazyHost {
     return host_.get();
   }
 
+  uint32_t lanes = 1;  // that the disk at hand should have, if its URI does not say
+
  private:
   const HostOptions options_;
   std::unique_ptr<Host> host_;
@@ -30,11 +32,14 @@ namespace {
 // How many pages a Linux guest may grant in all by default, rings included
 // (drivers/xen/gntalloc.c).
 constexpr uint32_t kGrantablePages = 1024;
+constexpr uint32_t kMostLanes = 8;  // of ?lanes=
 
-Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOptions& open) {
+Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOptions& open,
+                                               uint32_t wanted_lanes) {
   UriOptions given(uri);
   frontend::DiskOptions options;
   options.read_only = open.read_only;
+  options.lanes = wanted_lanes;
   if (const auto lanes = TRY(given.choose("lanes", {"1", "2", "3", "4", "5", "6", "7", "8"})))
     options.lanes = static_cast<uint32_t>(*lanes + 1);
   if (const auto order = TRY(given.choose("order", {"0", "1", "2", "3", "4"})))
@@ -58,7 +63,7 @@ Disks::Disks(HostOptions host)
       "vbd", "vbd:xvda",
       [host = host_.get()](const DiskUri& uri,
                            const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
-        const auto options = TRY(frontend_options(uri, open));
+        const auto options = TRY(frontend_options(uri, open, host->lanes));
         const uint32_t number = TRY(virtual_device_number(uri.target));
         return TRY(frontend::Disk::connect(*TRY(host->get()), number, options));
       });
@@ -68,7 +73,9 @@ Disks::Disks(HostOptions host)
 Disks::Disks(Disks&&) noexcept = default;
 Disks::~Disks() = default;
 
-Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool read_only) {
+Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool read_only,
+                                                 uint32_t lanes) {
+  host_->lanes = std::clamp(lanes, 1U, kMostLanes);
   return schemes_.open(uri, {.read_only = read_only});
 }
 

@@ -26,7 +26,10 @@ class Disks {
   Disks(Disks&&) noexcept;
   ~Disks();
 
-  Result<std::unique_ptr<BlockDevice>> open(const std::string& uri, bool read_only);
+  // `lanes`: how many its user would like, where a disk has to be connected with so many. It may
+  // get fewer.
+  Result<std::unique_ptr<BlockDevice>> open(const std::string& uri, bool read_only,
+                                            uint32_t lanes = 1);
 
  private:
   class LazyHost;

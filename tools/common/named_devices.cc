@@ -24,21 +24,22 @@ void signal_fd(int fd) {
 }  // namespace
 
 NamedDevices::NamedDevices(HostOptions host, Handlers handlers)
-    : disks_(std::move(host)), handlers_(std::move(handlers)) {}
+    : host_(std::move(host)), disks_(host_), handlers_(std::move(handlers)) {}
 
 Result<std::unique_ptr<NamedDevices>> NamedDevices::start(std::vector<NamedDisk> disks,
                                                           const HostOptions& host,
                                                           Handlers handlers) {
   std::unique_ptr<NamedDevices> named(new NamedDevices(host, std::move(handlers)));
   named->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!named->stop_) return fail_errno("eventfd", errno);
-  for (NamedDisk& disk : disks) TRY_VOID(named->add(std::move(disk), host));
+  named->reload_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!named->stop_ || !named->reload_) return fail_errno("eventfd", errno);
+  for (NamedDisk& disk : disks) TRY_VOID(named->add(std::move(disk)));
   named->look_at_all();
   named->thread_ = std::thread([devices = named.get()] { devices->run(); });
   return named;
 }
 
-Result<> NamedDevices::add(NamedDisk disk, const HostOptions& host) {
+Result<> NamedDevices::add(NamedDisk disk) {
   Device device;
   device.uri = TRY(disk_below_packing(disk.uri));
   device.config = std::move(disk);
@@ -47,14 +48,57 @@ Result<> NamedDevices::add(NamedDisk disk, const HostOptions& host) {
     device.watch = files_.get();
   } else if (device.uri.scheme == "vbd") {
     if (!store_) {
-      auto watch = DeviceWatch::of_store(host);
+      auto watch = DeviceWatch::of_store(host_);
       if (!watch) return fail_within(device.config.place, std::move(watch).error());
       store_ = std::move(*watch);
     }
     device.watch = store_.get();
   }
+  const std::lock_guard lock(mutex_);
   devices_.push_back(std::move(device));
   return {};
+}
+
+void NamedDevices::reload(std::vector<NamedDisk> disks) {
+  const std::lock_guard lock(mutex_);
+  new_disks_ = std::move(disks);
+  signal_fd(reload_.get());
+}
+
+void NamedDevices::take_reload() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(reload_.get(), &count, sizeof(count));
+  std::optional<std::vector<NamedDisk>> disks;
+  {
+    const std::lock_guard lock(mutex_);
+    disks.swap(new_disks_);
+  }
+  if (!disks) return;
+  const auto is_kept = [&](const Device& device) {
+    return std::ranges::any_of(*disks, [&](const NamedDisk& d) {
+      return d.name == device.config.name && d.uri == device.config.uri &&
+             d.read_only == device.config.read_only;
+    });
+  };
+  for (Device& device : devices_) {
+    if (!is_kept(device)) {
+      unplug(device);
+    } else if (device.disk && device.watch != nullptr) {
+      const auto seen = device.watch->look(device.uri);
+      if (seen && seen->version != device.version) unplug(device);  // plugged again by a look
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(devices_, [&](const Device& device) { return !is_kept(device); });
+    for (const int waiter : waiters_) signal_fd(waiter);  // the name may have gone
+  }
+  for (NamedDisk& disk : *disks) {
+    if (std::ranges::any_of(devices_, [&](const Device& d) { return d.config.name == disk.name; }))
+      continue;
+    if (const auto added = add(std::move(disk)); !added)
+      spdlog::error("{}", printable(added.error().what));
+  }
 }
 
 NamedDevices::~NamedDevices() {
@@ -69,12 +113,14 @@ void NamedDevices::run() {
 
 // False: stop.
 bool NamedDevices::wait_for_change() {
-  std::array<pollfd, 3> fds{{{stop_.get(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}}};
+  std::array<pollfd, 4> fds{
+      {{stop_.get(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {reload_.get(), POLLIN, 0}}};
   if (files_) fds[1].fd = files_->fd();
   if (store_) fds[2].fd = store_->fd();
   while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
   }
   if (fds[0].revents != 0) return false;
+  if (fds[3].revents != 0) take_reload();
   for (DeviceWatch* const watch : {files_.get(), store_.get()}) {
     if (watch == nullptr) continue;
     const auto cleared = watch->clear();
@@ -91,7 +137,7 @@ void NamedDevices::look_at_all() {
 }
 
 void NamedDevices::look_at(Device& device) {
-  Presence presence{Presence::State::kReady, device.config.uri};
+  Presence presence{Presence::State::kReady, device.config.uri, {}};
   if (device.watch != nullptr) {
     auto seen = device.watch->look(device.uri);
     if (!seen) return note(device, seen.error().what);
@@ -105,7 +151,7 @@ void NamedDevices::look_at(Device& device) {
 }
 
 void NamedDevices::plug(Device& device, const Presence& presence) {
-  auto opened = disks_.open(device.config.uri, device.config.read_only);
+  auto opened = disks_.open(device.config.uri, device.config.read_only, device.config.lanes);
   if (!opened) {
     note(device, opened.error().what);
     // What the attempt itself stirred up is no reason for another one.
@@ -120,6 +166,7 @@ void NamedDevices::plug(Device& device, const Presence& presence) {
   {
     const std::lock_guard lock(mutex_);
     device.identity = presence.identity;
+    device.version = presence.version;
     device.disk = disk;
     device.ring = ring;
     device.was_plugged = true;
@@ -151,16 +198,16 @@ void NamedDevices::note(Device& device, const std::string& error) {
 }
 
 Result<std::shared_ptr<BlockDevice>> NamedDevices::wait_for(const std::string& name, int stop_fd) {
-  const auto found = std::find_if(devices_.begin(), devices_.end(),
-                                  [&](const Device& d) { return d.config.name == name; });
-  if (found == devices_.end())
-    return fail(Errc::kNotFound, "no device is called " + name + ": name one in [devices]");
   const UniqueFd waiter(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!waiter) return fail_errno("eventfd", errno);
   std::unique_lock lock(mutex_);
   waiters_.push_back(waiter.get());
+  const auto find = [&] {
+    return std::ranges::find_if(devices_, [&](const Device& d) { return d.config.name == name; });
+  };
+  auto found = find();
   bool stopped = false;
-  while (!found->disk && !stopped) {
+  while (found != devices_.end() && !found->disk && !stopped) {
     lock.unlock();
     std::array<pollfd, 2> fds{{{stop_fd, POLLIN, 0}, {waiter.get(), POLLIN, 0}}};
     while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
@@ -169,8 +216,11 @@ Result<std::shared_ptr<BlockDevice>> NamedDevices::wait_for(const std::string& n
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t got = ::read(waiter.get(), &count, sizeof(count));
     lock.lock();
+    found = find();
   }
   std::erase(waiters_, waiter.get());
+  if (found == devices_.end())
+    return fail(Errc::kNotFound, "no device is called " + name + ": name one in [devices]");
   if (!found->disk) return fail(Errc::kClosed, "stopped while waiting for " + name);
   return found->disk;
 }

@@ -7,7 +7,8 @@
 // What passes through each of them is counted. A thread of its own looks after them; handlers run
 // there, one at a time, and may take their time. What cannot be opened is said in the log and tried
 // again when something about it changes. Another disk that takes a name's place (a file renamed
-// over the old one) is an unplug and a plug.
+// over the old one) is an unplug and a plug. A file that is written to in place is the same disk
+// until reload().
 //
 // Thread-safe. Devices are shared: who still holds one that was unplugged holds a disk that fails.
 // All must have been let go before this goes.
@@ -61,17 +62,21 @@ class NamedDevices {
   NamedDevices(const NamedDevices&) = delete;
   NamedDevices& operator=(const NamedDevices&) = delete;
 
-  // Blocks until it is plugged. kNotFound: the configuration has no such name; kClosed: `stop_fd`
-  // became readable.
+  // Blocks until it is plugged. kNotFound: the configuration has no such name, or no longer;
+  // kClosed: `stop_fd` became readable.
   Result<std::shared_ptr<BlockDevice>> wait_for(const std::string& name, int stop_fd);
   [[nodiscard]] std::vector<Status> status() const;
+  // From now on these, soon: names that are no longer there, or mean another disk, are unplugged,
+  // new ones are plugged; and files that were written to since they were plugged are both.
+  void reload(std::vector<NamedDisk> disks);
 
  private:
   struct Device {
     NamedDisk config;
     DiskUri uri;                   // what is watched: below the compression, if there is one
     DeviceWatch* watch = nullptr;  // null: always there
-    std::string identity;          // of what is plugged
+    std::string identity;          // of what is plugged,
+    std::string version;           // and when
     std::shared_ptr<StatsDevice> disk;
     const frontend::Disk* ring = nullptr;  // what the disk counts for, if it is one
     bool was_plugged = false;
@@ -79,8 +84,9 @@ class NamedDevices {
   };
 
   NamedDevices(HostOptions host, Handlers handlers);
-  Result<> add(NamedDisk disk, const HostOptions& host);
+  Result<> add(NamedDisk disk);
   void run();
+  void take_reload();
   void look_at_all();
   void look_at(Device& device);
   void plug(Device& device, const Presence& presence);
@@ -88,16 +94,17 @@ class NamedDevices {
   void note(Device& device, const std::string& error);
   bool wait_for_change();
 
+  const HostOptions host_;
   Disks disks_;
   Handlers handlers_;
   std::unique_ptr<DeviceWatch> files_;
   std::unique_ptr<DeviceWatch> store_;
-  UniqueFd stop_;  // an eventfd
+  UniqueFd stop_;    // eventfds
+  UniqueFd reload_;  // something is in new_disks_
   mutable std::mutex mutex_;
-  // Their number and configuration stay as they are after start(). The rest is written by thread_
-  // alone, under mutex_.
-  std::vector<Device> devices_;
-  std::vector<int> waiters_;  // eventfds of wait_for(); guarded by mutex_
+  std::vector<Device> devices_;                      // written by thread_ alone, under mutex_
+  std::optional<std::vector<NamedDisk>> new_disks_;  // guarded by mutex_
+  std::vector<int> waiters_;                         // eventfds of wait_for(); guarded by mutex_
   std::thread thread_;
 };
 

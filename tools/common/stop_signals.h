@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM as a descriptor, for a program whose loop ends cleanly on them.
+// Signals as descriptors: SIGINT and SIGTERM for a program whose loop ends cleanly on them, SIGHUP
+// for one that reads its configuration again.
 #pragma once
 
 #include "base/result.h"
@@ -20,6 +21,20 @@ class StopSignals {
 
  private:
   explicit StopSignals(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+// The same for SIGHUP. One that is ignored already (nohup) stays ignored.
+class ReloadSignal {
+ public:
+  static Result<ReloadSignal> install();
+
+  // Readable once it has arrived, until clear().
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  void clear() const;
+
+ private:
+  explicit ReloadSignal(UniqueFd fd) : fd_(std::move(fd)) {}
   UniqueFd fd_;
 };
 

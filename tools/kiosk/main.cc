@@ -93,19 +93,23 @@ void add_options(CLI::App& program, Options& options) {
       "  kiosk --disk raw:site.tar\n"
       "  kiosk --disk vbd:xvda --listen 0.0.0.0:80 --threads 2\n"
       "  kiosk --devices devices.toml\n"
-      "Ends on SIGINT and SIGTERM. Manual page: kiosk(1).");
+      "SIGHUP: reload. Ends on SIGINT and SIGTERM. Manual page: kiosk(1).");
 }
 
 constexpr const char* kContent = "content";
 
 Result<std::vector<tools::NamedDisk>> disks_of(const Options& options) {
   if (options.devices.empty())
-    return std::vector<tools::NamedDisk>{
-        {.name = kContent, .uri = options.disk, .read_only = true, .place = "--disk"}};
+    return std::vector<tools::NamedDisk>{{.name = kContent,
+                                          .uri = options.disk,
+                                          .read_only = true,
+                                          .place = "--disk",
+                                          .lanes = options.server.threads}};
   auto disks = TRY(tools::read_device_config(options.devices));
   for (tools::NamedDisk& disk : disks) {
     if (disk.name != kContent) continue;
     disk.read_only = true;
+    disk.lanes = options.server.threads;
     return disks;
   }
   return fail(Errc::kInvalid, options.devices + ": no device is called content");
@@ -120,6 +124,13 @@ Result<> expect_content(const kiosk::PluggedContent& content, const tools::Named
   return fail(Errc::kNotFound, status.uri + ": there is no such disk yet; --devices waits for one");
 }
 
+// Each thread needs a lane of its own; a virtual disk has as many as its backend allows.
+unsigned threads_for(unsigned wanted, const tools::NamedDevices& devices) {
+  for (const auto& status : devices.status())
+    if (status.name == kContent && status.ring) wanted = std::min(wanted, status.ring->lanes);
+  return std::max(1U, wanted);
+}
+
 void announce(const kiosk::PluggedContent& content, const std::string& url) {
   if (const auto volume = content.volume())
     std::printf("kiosk: serving %llu files, %llu bytes of %s at %s\n",
@@ -131,8 +142,13 @@ void announce(const kiosk::PluggedContent& content, const std::string& url) {
   std::fflush(stdout);
 }
 
+void warn_of(const Result<>& done) {
+  if (!done) spdlog::warn("reload: {}", done.error().what);
+}
+
 Result<> serve(Options options) {
   const tools::StopSignals stop = TRY(tools::StopSignals::install());
+  const tools::ReloadSignal reload = TRY(tools::ReloadSignal::install());
 
   // The content: an archive on the disk of that name, whenever it is there.
   kiosk::PluggedContent content;
@@ -152,6 +168,7 @@ Result<> serve(Options options) {
              if (name == kContent) content.unplugged();
            }}));
   if (options.devices.empty()) TRY_VOID(expect_content(content, *devices));
+  options.server.threads = threads_for(options.server.threads, *devices);
 
   // The pages that are made for each request.
   http::Metrics metrics;
@@ -191,7 +208,13 @@ Result<> serve(Options options) {
   const auto server = TRY(http::Server::open(options.server, sources, metrics));
   feed.start();
   announce(content, server->url());
-  server->run(stop.fd());
+  server->run(stop.fd(), reload.fd(), [&] {
+    reload.clear();
+    if (log) warn_of(log->reopen());
+    auto disks = disks_of(options);
+    if (!disks) return warn_of(tl::unexpected<Error>(disks.error()));
+    devices->reload(std::move(*disks));
+  });
   return {};
 }
 

@@ -29,7 +29,7 @@ class Process:
         self.process = subprocess.Popen(
             [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
-# Whoever runs the tests in the background has had it ignored.
+            # Whoever runs the tests in the background has had it ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.output = self._read_until(ready.encode())
 

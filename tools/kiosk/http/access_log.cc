@@ -8,12 +8,27 @@
 
 namespace splitring::http {
 
-Result<AccessLog> AccessLog::open(const std::string& path) {
+namespace {
+
+Result<UniqueFd> open_log(const std::string& path) {
   UniqueFd fd(path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                           : ::open(path.c_str(),
                                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640));
   if (!fd) return fail_errno("access log " + path, errno);
-  return AccessLog(std::move(fd));
+  return fd;
+}
+
+}  // namespace
+
+Result<AccessLog> AccessLog::open(const std::string& path) {
+  return AccessLog(path, TRY(open_log(path)));
+}
+
+Result<> AccessLog::reopen() const {
+  const UniqueFd fresh = TRY(open_log(path_));
+  // At once for all threads: none of them sees a moment without a log.
+  if (::dup3(fresh.get(), fd_.get(), O_CLOEXEC) < 0) return fail_errno(path_, errno);
+  return {};
 }
 
 void AccessLog::write(std::string_view lines) const {

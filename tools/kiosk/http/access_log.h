@@ -3,7 +3,8 @@
 //   192.0.2.7 - - [22/Nov/2026:14:02:11 +0000] "GET /a.html HTTP/1.1" 200 1024
 //
 // What a client wrote is escaped, so that no request can end a line, close the quotes or speak to a
-// terminal. Lines of all threads go to one descriptor, whole lines at a time.
+// terminal. Lines of all threads go to one descriptor, whole lines at a time. A thread's lines are
+// in order; those of two threads may change places within a turn of their loops.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,14 @@ class AccessLog {
   // Appends to a file; "-" is standard output.
   static Result<AccessLog> open(const std::string& path);
   void write(std::string_view lines) const;
+  // Goes on in a new file of that name, if the old one has been renamed. Errors: it goes on in the
+  // old one.
+  Result<> reopen() const;
 
  private:
-  explicit AccessLog(UniqueFd fd) : fd_(std::move(fd)) {}
-  UniqueFd fd_;
+  AccessLog(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  std::string path_;
+  UniqueFd fd_;  // its number stays the same
 };
 
 // Quotes, backslashes, and bytes that are not visible ASCII or a blank, as \xNN.

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <thread>
 #include <utility>
@@ -176,12 +177,13 @@ Result<std::unique_ptr<Server>> Server::open(const ServerOptions& options,
   return server;
 }
 
-void Server::run(int stop_fd) {
+void Server::run(int stop_fd, int event_fd, const std::function<void()>& event) {
   std::vector<std::jthread> threads;
   threads.reserve(workers_.size());
   for (auto& worker : workers_) threads.emplace_back([&worker] { worker->run(); });
-  pollfd stop{stop_fd, POLLIN, 0};
-  while (::poll(&stop, 1, -1) < 0 && errno == EINTR) {
+  std::array<pollfd, 2> fds{{{stop_fd, POLLIN, 0}, {event_fd, POLLIN, 0}}};
+  while (fds[0].revents == 0) {
+    if (::poll(fds.data(), fds.size(), -1) > 0 && fds[1].revents != 0) event();
   }
   for (auto& worker : workers_) worker->stop();
 }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +39,9 @@ class Server {
   // "http://127.0.0.1:8080/", with the port that it is.
   [[nodiscard]] const std::string& url() const { return url_; }
   // Serves until `stop_fd` is readable; then takes nobody new, and ends when all answers under way
-  // are sent or some seconds have passed.
-  void run(int stop_fd);
+  // are sent or some seconds have passed. Meanwhile `event` is called here, on the caller's thread,
+  // whenever `event_fd` is readable, which it has to end.
+  void run(int stop_fd, int event_fd = -1, const std::function<void()>& event = {});
 
  private:
   class Worker;
