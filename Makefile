@@ -205,7 +205,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test test-xen bench check-exhaustive lint lint-quick fuzz demo live-picture \
+.PHONY: all help packages test test-xen bench check-exhaustive check-fat lint lint-quick fuzz demo live-picture \
   man install clean
 
 ## all: build the programs and libraries
@@ -269,6 +269,10 @@ $(ROOT)/tests/exhaustive_validator: \
 	@mkdir -p $(@D)
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
+
+## check-fat: 100,000 images of FAT volumes that a power cut left, each one shown to fsck.fat (minutes)
+check-fat: $(ROOT)/tests/fs_test
+	@SPLITRING_FAT_CUTS=100000 $< --gtest_filter='*FatPowerCut*' --gtest_brief=1
 
 ## demo: serve a documentation tree over the ring; CHECK=1 fetches and compares it, PORT=N listens there
 demo: all

@@ -20,7 +20,7 @@ FatChain FatChain::follow(const FatTable& table, const FatGeometry& geometry, ui
       chain.fault_ = "never ends";
       return chain;
     }
-    const uint32_t next = table.get(cluster);
+    const uint32_t next = table.next(cluster);
     if (next == kFatFree) {
       chain.fault_ = "leads to a free cluster";
       return chain;

@@ -1,12 +1,11 @@
 #include "fs/fat/fat_core.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <utility>
 
+#include "fs/fat/fat_boot.h"
+#include "fs/fat/fat_check.h"
 #include "fs/fat/fat_io.h"
-#include "fs/tar/disk_bytes.h"
 
 namespace splitring {
 namespace {
@@ -16,49 +15,28 @@ constexpr uint64_t kChangesPerCycle = 20'000;
 constexpr size_t kDirectoriesKept = 4096;
 constexpr size_t kZeroesAtOnce = size_t{64} << 10;
 
-template <class T>
-std::span<std::byte> bytes_of(T& value) {
-  return std::as_writable_bytes(std::span(&value, 1));
-}
-
-FatBootTail tail_of(const FatBootSector& boot, const FatGeometry& geometry) {
-  std::array<std::byte, sizeof(FatBootTail)> raw{};
-  std::memcpy(raw.data(), reinterpret_cast<const std::byte*>(&boot) + geometry.boot_tail(),
-              raw.size());
-  return std::bit_cast<FatBootTail>(raw);
-}
-
-void set_tail(FatBootSector& boot, const FatGeometry& geometry, const FatBootTail& tail) {
-  std::memcpy(reinterpret_cast<std::byte*>(&boot) + geometry.boot_tail(), &tail, sizeof tail);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<FatCore>> FatCore::open(BlockQueue& lane, const FatOptions& options) {
-  const Geometry disk = lane.geometry();
-  FatBootSector boot;
-  if (disk.capacity.bytes() < sizeof boot)
-    return fail(Errc::kInvalid, "no FAT volume: the disk has no boot sector");
-  TRY_VOID(read_disk_bytes(lane, 0, bytes_of(boot)));
-  const FatGeometry geometry = TRY(parse_fat_boot_sector(boot, disk.capacity.bytes()));
-  auto core = std::unique_ptr<FatCore>(new FatCore(geometry, options));
-  core->options_.read_only = options.read_only || disk.read_only;
+  const FatBoot boot = TRY(read_fat_boot(lane));
+  auto core = std::unique_ptr<FatCore>(new FatCore(boot.geometry, options));
+  core->options_.read_only = options.read_only || lane.geometry().read_only;
   TRY_VOID(core->table_.load(lane));
-  const FatBootTail tail = tail_of(boot, geometry);
-  core->id_ = tail.signature == kFatExtendedSignature ? uint32_t{tail.id} : 0;
-  core->was_dirty_ = (tail.state & kFatStateDirty) != 0 || !core->table_.clean_mark();
-  TRY_VOID(core->read_hints(lane));
+  core->id_ = boot.tail.signature == kFatExtendedSignature ? uint32_t{boot.tail.id} : 0;
+  core->was_dirty_ = (boot.tail.state & kFatStateDirty) != 0 || !core->table_.clean_mark();
+  if (core->was_dirty_ && !core->options_.read_only) TRY_VOID(core->recover(lane));
+  // Only where to look first: what is free the FAT says.
+  if (const auto info = TRY(read_fat_info(lane, boot.geometry)))
+    core->table_.set_next_hint(info->next_free);
   return core;
 }
 
-Result<> FatCore::read_hints(BlockQueue& lane) {
-  if (geometry_.info_offset == 0) return {};
-  FatInfoSector info;
-  TRY_VOID(read_disk_bytes(lane, geometry_.info_offset, bytes_of(info)));
-  // Only where to look first: what is free the FAT says.
-  if (info.lead == FatInfoSector{}.lead && info.magic == FatInfoSector{}.magic)
-    table_.set_next_hint(info.next_free);
-  return {};
+Result<> FatCore::recover(BlockQueue& lane) {
+  const FatReport report = TRY(check_fat(lane, FatRepair::kRemains));
+  for (const FatFinding& finding : report.findings)
+    note(finding.what + (finding.repaired ? "" : "; `splitring fat check --repair` mends it"));
+  damaged_ = report.unrepaired != 0;
+  return table_.load(lane);
 }
 
 void FatCore::note(std::string what) {
@@ -109,46 +87,14 @@ Result<> FatCore::begin_change(BlockQueue& lane) {
     return fail(Errc::kIo, "an earlier write failed, nothing is changed since: " + failure_);
   changes_++;
   if (marked_dirty_) return {};
-  TRY_VOID(write_state(lane, true));
+  TRY_VOID(write_fat_state(lane, geometry_, table_, true));
   marked_dirty_ = true;
   return {};
 }
 
-Result<> FatCore::write_state(BlockQueue& lane, bool dirty) {
-  table_.set_clean_mark(!dirty);
-  TRY_VOID(table_.write(lane));
-  FatBootSector boot;
-  TRY_VOID(read_disk_bytes(lane, 0, bytes_of(boot)));
-  FatBootTail tail = tail_of(boot, geometry_);
-  tail.state =
-      static_cast<uint8_t>(dirty ? tail.state | kFatStateDirty : tail.state & ~kFatStateDirty);
-  set_tail(boot, geometry_, tail);
-  TRY_VOID(write_disk_bytes(lane, 0, bytes_of(boot)));
-  return lane.flush();
-}
-
-Result<> FatCore::write_boot_label(BlockQueue& lane, const FatShortName& label) {
-  std::vector<uint64_t> copies{0};
-  if (geometry_.backup_offset != 0) copies.push_back(geometry_.backup_offset);
-  for (const uint64_t offset : copies) {
-    FatBootSector boot;
-    TRY_VOID(read_disk_bytes(lane, offset, bytes_of(boot)));
-    FatBootTail tail = tail_of(boot, geometry_);
-    if (boot.magic != kFatBootMagic || tail.signature != kFatExtendedSignature) continue;
-    std::ranges::copy(label, tail.label.begin());
-    set_tail(boot, geometry_, tail);
-    TRY_VOID(write_disk_bytes(lane, offset, bytes_of(boot)));
-  }
+Result<> FatCore::write_label(BlockQueue& lane, const FatShortName& label) {
   unflushed_ = true;
-  return {};
-}
-
-Result<> FatCore::write_hints(BlockQueue& lane) {
-  if (geometry_.info_offset == 0) return {};
-  FatInfoSector info;
-  info.free_clusters = table_.free_count();
-  info.next_free = table_.next_hint();
-  return write_disk_bytes(lane, geometry_.info_offset, bytes_of(info));
+  return write_fat_label(lane, geometry_, label);
 }
 
 Result<std::vector<FatRun>> FatCore::allocate(BlockQueue& lane, uint64_t wanted, uint32_t after,
@@ -301,10 +247,10 @@ Result<> FatCore::close(BlockQueue& lane) {
   if (closed_ || options_.read_only) return {};
   if (!failure_.empty()) return fail(Errc::kIo, "an earlier write failed: " + failure_);
   TRY_VOID(cycle(lane));
-  if (marked_dirty_) {
-    TRY_VOID(write_hints(lane));
+  if (marked_dirty_ && !damaged_) {
+    TRY_VOID(write_fat_info(lane, geometry_, table_));
     TRY_VOID(lane.flush());
-    TRY_VOID(write_state(lane, false));
+    TRY_VOID(write_fat_state(lane, geometry_, table_, false));
   }
   closed_ = true;
   return {};

@@ -68,14 +68,12 @@ class FatCore {
   Result<> close(BlockQueue& lane);
   [[nodiscard]] bool closed() const { return closed_; }
   // Changes the label in the boot sector.
-  Result<> write_boot_label(BlockQueue& lane, const FatShortName& label);
+  Result<> write_label(BlockQueue& lane, const FatShortName& label);
 
  private:
   FatCore(const FatGeometry& geometry, const FatOptions& options)
       : geometry_(geometry), options_(options), table_(geometry), data_(geometry.cluster_bytes) {}
-  Result<> read_hints(BlockQueue& lane);
-  Result<> write_state(BlockQueue& lane, bool dirty);
-  Result<> write_hints(BlockQueue& lane);
+  Result<> recover(BlockQueue& lane);
   Result<> write_new_directories(BlockQueue& lane);
   Result<> write_directories(BlockQueue& lane);
   Result<> write_frees(BlockQueue& lane);
@@ -94,6 +92,7 @@ class FatCore {
   uint64_t cycles_ = 0;
   bool was_dirty_ = false;
   bool marked_dirty_ = false;
+  bool damaged_ = false;  // recovery left something: the volume stays marked
   bool unflushed_ = false;
   bool closed_ = false;
 };

@@ -180,7 +180,7 @@ void FatTable::free_later(FatRun run) {
   pending_count_ += run.count;
 }
 
-void FatTable::end_later(uint32_t tail) { ends_.push_back(tail); }
+void FatTable::end_later(uint32_t tail) { ends_.insert(tail); }
 
 void FatTable::apply_frees() {
   for (const uint32_t tail : ends_) set(tail, kFatEnd);

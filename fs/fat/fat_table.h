@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +41,10 @@ class FatTable {
   // Entries in FAT32's terms for all types: kFatFree, kFatBad, kFatEnd or the next cluster, which
   // may be no cluster of the volume. Precondition of both: is_cluster(cluster), or 0 or 1.
   [[nodiscard]] uint32_t get(uint32_t cluster) const;
+  // The same as it will be once what is pending has been applied.
+  [[nodiscard]] uint32_t next(uint32_t cluster) const {
+    return !ends_.empty() && ends_.contains(cluster) ? kFatEnd : get(cluster);
+  }
   void set(uint32_t cluster, uint32_t value);
 
   [[nodiscard]] uint32_t free_count() const { return free_count_; }
@@ -94,7 +99,7 @@ class FatTable {
   uint32_t next_ = 2;  // where to look first
   std::vector<FatRun> pending_;
   std::vector<FatRun> applied_;
-  std::vector<uint32_t> ends_;
+  std::unordered_set<uint32_t> ends_;  // to become the last of their chains
   uint32_t pending_count_ = 0;
 };
 

@@ -1,5 +1,6 @@
 // Bytes of files of a mounted volume: writing, growing, cutting.
 #include <algorithm>
+#include <utility>
 
 #include "fs/fat/fat_time.h"
 #include "fs/fat/fat_volume_impl.h"
@@ -48,10 +49,10 @@ Result<> FatVolume::Impl::update(BlockQueue& lane, FatNodeState& node) {
 
 // Makes the chain long enough for so many bytes.
 Result<> FatVolume::Impl::grow(BlockQueue& lane, FatNodeState& file, uint64_t bytes) {
+  // A file that was cut, which is not yet on the disk, must not go on in another way there.
+  if (bytes > file.slot.size && file.cut_in_cycle == core->cycles()) TRY_VOID(core->cycle(lane));
   const uint64_t needed = clusters_for(bytes);
   if (needed <= file.chain.count()) return {};
-  // A chain that was cut, and is not yet on the disk, must not go on in another way.
-  if (file.cut_in_cycle == core->cycles()) TRY_VOID(core->cycle(lane));
   std::vector<FatRun> taken;
   uint64_t missing = needed - file.chain.count();
   while (missing != 0 && !file.reserved.empty()) {
@@ -134,13 +135,24 @@ Result<> FatVolume::Impl::fill_gap(BlockQueue& lane, FatNodeState& file, uint64_
   return {};
 }
 
+void FatVolume::Impl::forget_cut() {
+  if (cut_in_cycle_ == core->cycles()) return;
+  for (FatNodeState* const file : std::exchange(cut_files_, {})) nodes.drop(*file, 1);
+}
+
 void FatVolume::Impl::cut(FatNodeState& file, uint64_t bytes) {
   const uint64_t keep = clusters_for(bytes);
+  // An empty one begins anew, in other clusters.
+  if (bytes != 0 && bytes < file.slot.size && file.cut_in_cycle != core->cycles()) {
+    forget_cut();
+    file.cut_in_cycle = cut_in_cycle_ = core->cycles();
+    file.references++;
+    cut_files_.push_back(&file);
+  }
   if (keep >= file.chain.count()) return;
   for (const FatRun& run : file.chain.cut(keep)) core->table().free_later(run);
   if (keep != 0) core->table().end_later(file.chain.last());
   set_first_cluster(file.slot, file.chain.first());
-  file.cut_in_cycle = core->cycles();
 }
 
 Result<> FatVolume::Impl::resize(BlockQueue& lane, FatNodeState& file, uint64_t size) {

@@ -62,9 +62,14 @@ class FatVolume::Impl {
   uint64_t marked_in_cycle = UINT64_MAX;  // a rename's mark was cleared: durable after that cycle
 
  private:
+  // Files that were cut are known until that is durable, whoever forgets them (grow()).
+  std::vector<FatNodeState*> cut_files_;
+  uint64_t cut_in_cycle_ = 0;
+
   Result<> grow(BlockQueue& lane, FatNodeState& file, uint64_t bytes);
   Result<> fill_gap(BlockQueue& lane, FatNodeState& file, uint64_t until);
   void cut(FatNodeState& file, uint64_t bytes);
+  void forget_cut();
   [[nodiscard]] uint64_t clusters_for(uint64_t bytes) const {
     return (bytes + core->geometry().cluster_bytes - 1) / core->geometry().cluster_bytes;
   }

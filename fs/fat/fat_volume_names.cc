@@ -285,7 +285,7 @@ Result<> FatVolume::Impl::set_label(BlockQueue& lane, std::string_view text) {
   if (text.empty()) std::ranges::copy(kNone, in_boot.begin());
   label = fat_label_text(name);
   TRY_VOID(core->cycle(lane));
-  return core->write_boot_label(lane, in_boot);
+  return core->write_label(lane, in_boot);
 }
 
 }  // namespace splitring

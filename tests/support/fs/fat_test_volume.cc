@@ -139,7 +139,7 @@ void FatTestVolume::add_tree(FatNode directory, const std::string& prefix,
     out.push_back(prefix + entry.name + (entry.stat.is_directory ? "/" : ""));
     if (!entry.stat.is_directory) continue;
     const FatNode below = must(volume_->lookup(*lane_, directory, entry.name)).node;
-    add_tree(below, out.back(), out);
+    add_tree(below, prefix + entry.name + "/", out);
     volume_->forget(below);
   }
 }
