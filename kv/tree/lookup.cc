@@ -1,0 +1,33 @@
+#include "kv/tree/lookup.h"
+
+namespace splitring::kv {
+
+Result<std::optional<Bytes>> lookup_tree(const Root& root, PageReader& reader,
+                                         std::string_view page_key) {
+  if (!root.pointer) return std::optional<Bytes>();
+  Pointer pointer = root.pointer;
+  for (unsigned level = root.level;; level--) {
+    auto page = reader.fetch(pointer, level);
+    if (!page) return tl::make_unexpected(std::move(page).error());
+    const PageView view(*page);
+    if (level == 0) {
+      const auto found = view.find(page_key);
+      return found ? std::optional(view.payload(*found)) : std::nullopt;
+    }
+    pointer = view.child(view.child_of(page_key));
+  }
+}
+
+Result<std::optional<Bytes>> lookup(const Sight& sight, PageReader& reader, const FullKey& key) {
+  for (const Memtable* const memtable : {sight.active, sight.frozen}) {
+    if (memtable == nullptr || memtable->empty()) continue;
+    const Memtable::Node* const node = memtable->find(key.in_memory());
+    if (node == nullptr) continue;
+    const Memtable::Version* const version = node->at(sight.sequence);
+    if (version == nullptr) continue;
+    return version->kind == ChangeKind::kPut ? std::optional(version->payload()) : std::nullopt;
+  }
+  return lookup_tree(sight.root, reader, key.in_page());
+}
+
+}  // namespace splitring::kv

@@ -1,0 +1,114 @@
+// What was committed and is not in a tree yet: keys with their versions, in memory.
+//
+// One thread at a time writes (whoever holds the store's writer lock); any number read meanwhile,
+// without a lock: everything is published by an atomic store and nothing moves or goes away before
+// the whole memtable does. A version is of a transaction's sequence number; a reader sees those up
+// to its own. Versions of a transaction that is rolled back are unhooked; their memory stays until
+// the memtable goes.
+//
+// In order: a skip list. By key: a hash table beside it, which a get looks at alone.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "kv/tree/page.h"
+
+namespace splitring::kv {
+
+enum class ChangeKind : uint8_t {
+  kPut = 1,
+  kRemove = 2,
+  kMoved = 3,  // removed, and what it named elsewhere has another name now
+};
+
+class Memtable {
+ public:
+  struct Version {
+    uint64_t sequence;
+    const Version* older;
+    uint32_t bytes;
+    ChangeKind kind;
+    [[nodiscard]] Bytes payload() const {
+      return {reinterpret_cast<const std::byte*>(this + 1), bytes};
+    }
+  };
+
+  class Node {
+   public:
+    [[nodiscard]] std::string_view key() const { return {key_, key_bytes_}; }
+    [[nodiscard]] const Version* newest() const { return newest_.load(std::memory_order_acquire); }
+    // The newest one that a reader at `sequence` sees; null: none.
+    [[nodiscard]] const Version* at(uint64_t sequence) const {
+      const Version* version = newest();
+      while (version != nullptr && version->sequence > sequence) version = version->older;
+      return version;
+    }
+    [[nodiscard]] const Node* next() const { return link(0).load(std::memory_order_acquire); }
+
+   private:
+    friend class Memtable;
+    [[nodiscard]] const std::atomic<Node*>& link(size_t level) const { return links_[level]; }
+    [[nodiscard]] std::atomic<Node*>& link(size_t level) { return links_[level]; }
+
+    std::atomic<const Version*> newest_{nullptr};
+    uint64_t hash_ = 0;
+    uint64_t head_ = 0;  // of the key behind its branch and tree: compares without looking at it
+    const char* key_ = nullptr;
+    uint32_t key_bytes_ = 0;
+    uint32_t levels_ = 0;
+    std::atomic<Node*>* links_ = nullptr;
+  };
+
+  Memtable();
+  ~Memtable();
+  Memtable(const Memtable&) = delete;
+  Memtable& operator=(const Memtable&) = delete;
+
+  // The writer's.
+  Node& put(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
+  // Takes away the newest version. Precondition: of the transaction that is being rolled back.
+  void unhook(Node& node);
+
+  // Anyone's.
+  [[nodiscard]] const Node* find(std::string_view key) const;
+  // The first whose key is not less; null: none.
+  [[nodiscard]] const Node* lower_bound(std::string_view key) const;
+  // The last whose key is less; null: none.
+  [[nodiscard]] const Node* before(std::string_view key) const;
+  [[nodiscard]] bool empty() const { return keys() == 0; }
+  [[nodiscard]] uint64_t keys() const { return keys_.load(std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+  // The last transaction that readers may see.
+  std::atomic<uint64_t> visible{0};
+
+ private:
+  static constexpr size_t kLevels = 14;
+  struct Table {
+    size_t mask;
+    std::unique_ptr<std::atomic<Node*>[]> slots;
+  };
+
+  void* take(size_t bytes);
+  Node* find_in(const Table& table, std::string_view key, uint64_t hash) const;
+  // The first node that is not before `key`; where in each level a node with that key would be
+  // linked, and the last node before it, as far as they are asked for.
+  Node* descend(std::string_view key, std::atomic<Node*>** links, Node** last) const;
+  void add_to_table(Node& node);
+
+  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  std::byte* at_ = nullptr;
+  std::byte* end_ = nullptr;
+  std::atomic<uint64_t> keys_{0};
+  std::atomic<uint64_t> bytes_{0};
+  uint64_t random_ = 0x853c49e6748fea9b;
+  mutable std::atomic<Node*> first_[kLevels]{};
+  std::vector<std::unique_ptr<Table>> tables_;  // the last one is in use; readers may be in others
+  std::atomic<const Table*> table_{nullptr};
+};
+
+}  // namespace splitring::kv

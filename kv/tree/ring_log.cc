@@ -1,0 +1,176 @@
+#include "kv/tree/ring_log.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "fs/tar/lane_memory.h"
+
+namespace splitring::kv {
+namespace {
+
+constexpr uint64_t kWindowBytes = uint64_t{1} << 20;
+
+DiskBatch header_of(const std::byte* at) {
+  DiskBatch header;
+  std::memcpy(&header, at, sizeof header);
+  return header;
+}
+
+// With the hash's own bytes as zeroes; they are put back.
+Hash hash_batch(std::byte* at, size_t bytes, uint64_t store_id) {
+  DiskBatch header = header_of(at);
+  DiskBatch blank = header;
+  blank.hash_low = 0;
+  blank.hash_high = 0;
+  std::memcpy(at, &blank, sizeof blank);
+  const Hash hash = hash_of({at, bytes}, store_id);
+  std::memcpy(at, &header, sizeof header);
+  return hash;
+}
+
+}  // namespace
+
+void Batch::grow(size_t bytes) {
+  const size_t needed = round_up(bytes, kPageBytes);
+  if (needed <= capacity_) return;
+  const size_t capacity = std::max(needed, capacity_ * 2);
+  std::unique_ptr<std::byte, Free> larger(
+      static_cast<std::byte*>(std::aligned_alloc(kPageBytes, capacity)));
+  if (larger == nullptr) throw std::bad_alloc();
+  if (memory_ != nullptr) std::memcpy(larger.get(), memory_.get(), bytes_);
+  memory_ = std::move(larger);
+  capacity_ = capacity;
+}
+
+void Batch::add(uint64_t sequence, uint32_t changes, std::string_view log) {
+  grow(bytes_ + sizeof(DiskTransaction) + log.size());
+  if (empty()) first_sequence_ = sequence;
+  last_sequence_ = sequence;
+  DiskTransaction header;
+  header.bytes = static_cast<uint32_t>(log.size());
+  header.changes = changes;
+  header.sequence = sequence;
+  std::memcpy(memory_.get() + bytes_, &header, sizeof header);
+  std::memcpy(memory_.get() + bytes_ + sizeof header, log.data(), log.size());
+  bytes_ += sizeof header + log.size();
+}
+
+Result<RingLog::Position> RingLog::write(Batch& batch, BlockQueue& lane, bool flush) const {
+  const uint64_t padded = round_up(batch.bytes_, shape_.block_bytes);
+  std::byte* const at = batch.memory_.get();
+  std::memset(at + batch.bytes_, 0, padded - batch.bytes_);
+  const uint64_t room = room_to_end(end_.at);
+  const uint64_t position = end_.at + (room < padded ? room : 0);
+  DiskBatch header;
+  header.magic = kBatchMagic;
+  header.bytes = static_cast<uint32_t>(batch.bytes_);
+  header.position = position;
+  header.first_sequence = batch.first_sequence_;
+  header.last_sequence = batch.last_sequence_;
+  header.previous_hash_low = end_.hash.low;
+  header.previous_hash_high = end_.hash.high;
+  std::memcpy(at, &header, sizeof header);
+  const Hash hash = hash_batch(at, batch.bytes_, shape_.store_id);
+  header.hash_low = hash.low;
+  header.hash_high = hash.high;
+  std::memcpy(at, &header, sizeof header);
+  const Sectors place =
+      Sectors::from_bytes(shape_.first_page * kPageBytes + position % shape_.bytes);
+  TRY_VOID(lane.write(place, {at, padded}));
+  if (flush) TRY_VOID(lane.flush());
+  return Position{position + padded, hash};
+}
+
+// What has been read of the ring, moving on with the replay.
+class RingLog::Window {
+ public:
+  Window(const Shape& shape, BlockQueue& lane) : shape_(shape), lane_(lane) {}
+
+  // Bytes of the ring from `position`, or none if they would cross its end.
+  Result<std::span<std::byte>> bytes(uint64_t position, uint64_t count) {
+    const uint64_t left = shape_.bytes - position % shape_.bytes;
+    if (count > left) return std::span<std::byte>();
+    if (position < first_ || position + count > first_ + length_) {
+      const uint64_t length = std::min(left, std::max(kWindowBytes, round_up(count, kPageBytes)));
+      if (memory_.bytes().size() < length) memory_ = TRY(LaneMemory::allocate(lane_, length));
+      length_ = 0;
+      const Sectors place =
+          Sectors::from_bytes(shape_.first_page * kPageBytes + position % shape_.bytes);
+      TRY_VOID(lane_.read(place, memory_.bytes().first(length)));
+      first_ = position;
+      length_ = length;
+    }
+    return memory_.bytes().subspan(position - first_, count);
+  }
+
+ private:
+  const Shape& shape_;
+  BlockQueue& lane_;
+  LaneMemory memory_;
+  uint64_t first_ = 0;
+  uint64_t length_ = 0;
+};
+
+Result<uint64_t> RingLog::replay_batch(Bytes batch, uint64_t last, const Visit& visit) {
+  const auto bad = [] { return fail(Errc::kInvalid, "a batch in the ring makes no sense"); };
+  while (!batch.empty()) {
+    DiskTransaction transaction;
+    if (batch.size() < sizeof transaction) return bad();
+    std::memcpy(&transaction, batch.data(), sizeof transaction);
+    batch = batch.subspan(sizeof transaction);
+    if (transaction.bytes > batch.size() || transaction.sequence <= last) return bad();
+    last = transaction.sequence;
+    Bytes changes = batch.first(transaction.bytes);
+    batch = batch.subspan(transaction.bytes);
+    while (!changes.empty()) {
+      DiskChange change;
+      if (changes.size() < sizeof change) return bad();
+      std::memcpy(&change, changes.data(), sizeof change);
+      changes = changes.subspan(sizeof change);
+      const size_t key_bytes = change.key_bytes;
+      const size_t payload_bytes = change.payload_bytes;
+      if (payload_bytes > kMaxPayloadBytes || key_bytes + payload_bytes > changes.size())
+        return bad();
+      TRY_VOID(visit({last, change.kind, text_of(changes.first(key_bytes)),
+                      changes.subspan(key_bytes, payload_bytes)}));
+      changes = changes.subspan(key_bytes + payload_bytes);
+    }
+  }
+  return last;
+}
+
+Result<uint64_t> RingLog::replay(BlockQueue& lane, const Visit& visit) {
+  Window window(shape_, lane);
+  uint64_t last = 0;
+  Position at = end_;
+  bool skipped = false;
+  while (at.at - begin_ < shape_.bytes) {
+    const auto head = TRY(window.bytes(at.at, shape_.block_bytes));
+    const DiskBatch header = header_of(head.data());
+    const uint64_t bytes = header.bytes;
+    bool good = header.magic == kBatchMagic && bytes > sizeof header &&
+                bytes <= most_batch_bytes() && header.position == at.at &&
+                Hash{header.previous_hash_low, header.previous_hash_high} == at.hash &&
+                at.at - begin_ + bytes <= shape_.bytes;
+    if (good) {
+      const auto batch = TRY(window.bytes(at.at, bytes));
+      const Hash hash{header.hash_low, header.hash_high};
+      good = !batch.empty() && hash_batch(batch.data(), bytes, shape_.store_id) == hash;
+      if (good) {
+        last = TRY(replay_batch(batch.subspan(sizeof header), last, visit));
+        at = {at.at + round_up(bytes, shape_.block_bytes), hash};
+        end_ = at;
+        skipped = false;
+        continue;
+      }
+    }
+    // A batch that did not fit before the ring's end is at its beginning.
+    if (skipped || at.at % shape_.bytes == 0) break;
+    at.at += room_to_end(at.at);
+    skipped = true;
+  }
+  return last;
+}
+
+}  // namespace splitring::kv

@@ -1,0 +1,282 @@
+// Making, opening and closing a store (store.h).
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "kv/tree/branch_merge.h"
+#include "kv/tree/cursor.h"
+#include "kv/tree/session.h"
+#include "kv/tree/store.h"
+
+namespace splitring::kv {
+namespace {
+
+constexpr uint64_t kLeastPages = (uint64_t{1} << 20) / kPageBytes;
+constexpr uint64_t kMostPages = uint64_t{1} << 38;
+constexpr uint64_t kLeastRing = uint64_t{64} << 10;
+constexpr uint64_t kMostRing = uint64_t{1} << 30;
+constexpr uint64_t kRingByDefault = uint64_t{32} << 20;
+constexpr uint64_t kSlots = 4;
+
+Hash hash_of_super(const DiskSuperblock& super) {
+  return hash_of(std::as_bytes(std::span(&super, 1)).first(offsetof(DiskSuperblock, hash_low)));
+}
+
+// The slot of a superblock on a store of so many pages.
+uint64_t slot_page(uint64_t slot, uint64_t pages) {
+  return slot < 2 ? slot : pages - kSlots + slot;
+}
+
+Result<DiskSuperblock> read_super(BlockQueue& lane, uint64_t page) {
+  const auto memory = TRY(LaneMemory::allocate(lane, kPageBytes));
+  TRY_VOID(lane.read(sector_of_page(page), memory.bytes()));
+  DiskSuperblock super;
+  std::memcpy(&super, memory.bytes().data(), sizeof super);
+  return super;
+}
+
+bool looks_whole(const DiskSuperblock& super) {
+  return super.magic == kSuperMagic &&
+         hash_of_super(super) == Hash{super.hash_low, super.hash_high};
+}
+
+// The newest of those that are whole. A disk that grew still has its last two where they were.
+Result<DiskSuperblock> newest_super(BlockQueue& lane, uint64_t disk_pages) {
+  std::optional<DiskSuperblock> newest;
+  bool any_magic = false;
+  uint64_t pages = disk_pages;
+  for (uint64_t slot = 0; slot < kSlots; slot++) {
+    const uint64_t page = slot_page(slot, pages);
+    if (page >= disk_pages) continue;
+    const auto super = read_super(lane, page);
+    if (!super) {
+      if (slot == kSlots - 1 && !newest) return super;
+      continue;  // one of the others may do
+    }
+    any_magic = any_magic || super->magic == kSuperMagic;
+    if (!looks_whole(*super)) continue;
+    if (super->pages >= kLeastPages && super->pages <= disk_pages) pages = super->pages;
+    if (!newest || super->generation > newest->generation) newest = *super;
+  }
+  if (newest) return *newest;
+  if (any_magic) return fail(Errc::kIo, "none of the store's four superblocks is what was written");
+  return fail(Errc::kNotFound, "there is no store on this disk");
+}
+
+Result<uint64_t> pages_of(const BlockDevice& device) {
+  const uint64_t pages = device.geometry().capacity.count / kSectorsOfPage;
+  if (pages < kLeastPages) return fail(Errc::kInvalid, "a store needs 1 MiB at least");
+  return std::min(pages, kMostPages);
+}
+
+}  // namespace
+
+TreeStore::Layout TreeStore::Layout::of(uint64_t pages, uint64_t ring_pages) {
+  Layout layout;
+  layout.pages = pages;
+  layout.ring_first = 2;
+  layout.ring_pages = ring_pages;
+  layout.map_first = layout.ring_first + ring_pages;
+  layout.map_pages = SpaceMap::map_pages(pages);
+  layout.data_first = layout.map_first + layout.map_pages;
+  layout.data_end = pages - 2;
+  return layout;
+}
+
+TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, bool read_only)
+    : device_(device),
+      read_only_(read_only),
+      layout_(Layout::of(super.pages, super.ring_pages)),
+      id_low_(super.store_id_low),
+      id_high_(super.store_id_high),
+      ring_({.first_page = layout_.ring_first,
+             .bytes = layout_.ring_pages * kPageBytes,
+             .block_bytes = device.geometry().logical_block_bytes,
+             .store_id = id_low_},
+            {.at = super.ring_position, .hash = {super.ring_hash_low, super.ring_hash_high}}) {
+  checkpoint_bytes_ = layout_.ring_pages * kPageBytes * 3 / 8;
+  on_disk_ = {.map_root = super.map_root,
+              .ring = ring_.end(),
+              .sequence = super.sequence,
+              .leaf_pages = static_cast<int64_t>(uint64_t{super.leaf_pages}),
+              .inner_pages = static_cast<int64_t>(uint64_t{super.inner_pages}),
+              .value_pages = static_cast<int64_t>(uint64_t{super.value_pages})};
+  leaf_pages_ = on_disk_.leaf_pages;
+  inner_pages_ = on_disk_.inner_pages;
+  value_pages_ = on_disk_.value_pages;
+}
+
+Result<> TreeStore::create(BlockDevice& device, const CreateOptions& options) {
+  const uint64_t pages = TRY(pages_of(device));
+  if (device.geometry().read_only) return fail(Errc::kPermission, "the disk is read only");
+  const auto lane = TRY(device.open_queue({}));
+  if (!options.overwrite) {
+    const auto there = newest_super(*lane, pages);
+    if (there || there.error().code != Errc::kNotFound)
+      return fail(Errc::kExists, "there is a store on " + device.name() + " already");
+  }
+  uint64_t ring = options.ring_bytes;
+  if (ring == 0) ring = std::clamp(pages * kPageBytes / 16, kLeastRing, kRingByDefault);
+  if (ring < kLeastRing || ring > kMostRing || ring > pages * kPageBytes / 2)
+    return fail(Errc::kInvalid, "the ring takes 64 KiB to 1 GiB, and half of the disk at most");
+  DiskSuperblock super;
+  super.pages = pages;
+  super.ring_pages = ring / kPageBytes;
+  uint64_t id[2];
+  if (::getrandom(id, sizeof id, 0) != sizeof id) return fail_errno("getrandom", errno);
+  super.store_id_low = id[0];
+  super.store_id_high = id[1];
+  // No batch of an earlier store is one of this one's: their hashes begin with its id.
+  const Hash first = hash_of(std::as_bytes(std::span(id)));
+  super.ring_hash_low = first.low;
+  super.ring_hash_high = first.high;
+  const std::unique_ptr<TreeStore> store(new TreeStore(device, super, false));
+  if (store->layout_.data_first + 16 > store->layout_.data_end)
+    return fail(Errc::kInvalid, "the disk is too small for such a ring");
+  State state;
+  // Both generations that an open may find are this store's.
+  for (state.generation = 1; state.generation <= 2; state.generation++)
+    TRY_VOID(store->write_superblock(state, store->on_disk_, *lane));
+  return {};
+}
+
+Result<std::unique_ptr<TreeStore>> TreeStore::open(BlockDevice& device,
+                                                   const StoreOptions& options) {
+  const uint64_t disk_pages = TRY(pages_of(device));
+  const auto lane = TRY(device.open_queue({}));
+  const DiskSuperblock super = TRY(newest_super(*lane, disk_pages));
+  const bool read_only = options.read_only || device.geometry().read_only;
+  if (super.version != kFormatVersion || super.features.incompatible != 0 ||
+      (super.features.read_only_compatible != 0 && !read_only))
+    return fail(Errc::kUnsupported, "the store was made by a later version of this program");
+  const uint64_t ring = super.ring_pages;
+  const bool sound = super.page_bytes == kPageBytes && super.pages >= kLeastPages &&
+                     super.pages <= disk_pages && ring >= kLeastRing / kPageBytes &&
+                     ring <= kMostRing / kPageBytes && ring < super.pages;
+  if (!sound) return fail(Errc::kInvalid, "the store is larger than its disk, or makes no sense");
+  std::unique_ptr<TreeStore> store(new TreeStore(device, super, read_only));
+  const Layout& layout = store->layout_;
+  if (super.ring_first != layout.ring_first || super.map_first != layout.map_first ||
+      super.map_pages != layout.map_pages || super.data_first != layout.data_first ||
+      layout.data_first >= layout.data_end)
+    return fail(Errc::kInvalid, "the superblock's parts do not fit together");
+  store->cache_ = TRY(PageCache::create(options.cache_bytes, store->epochs_));
+  store->space_ = TRY(SpaceMap::open({.pages = layout.pages,
+                                      .map_first = layout.map_first,
+                                      .data_first = layout.data_first,
+                                      .data_end = layout.data_end},
+                                     super.map_root, store->epochs_, *lane));
+  OwnedSlot slot(TRY(store->epochs_.claim(false)));
+  PageReader reader(*lane, *store->cache_, store->epochs_, layout.pages);
+  reader.set_slot(*slot);
+  auto state = std::make_unique<State>();
+  TRY_VOID(store->read_catalogue(reader, super, *state));
+  TRY_VOID(store->replay(*lane, *state));
+  store->publish([&](State& next) { next = *state; });
+  if (options.background && !read_only) {
+    store->has_thread_ = true;
+    store->thread_ = std::thread([&kept = *store] { kept.run_checkpoints(); });
+  }
+  return store;
+}
+
+Result<> TreeStore::read_catalogue(PageReader& reader, const DiskSuperblock& super, State& state) {
+  state.generation = super.generation;
+  state.catalogue = {.pointer = {.page = super.catalogue.page,
+                                 .birth = super.catalogue.birth,
+                                 .hash = {super.catalogue.hash_low, super.catalogue.hash_high}},
+                     .level = super.catalogue_level};
+  if (state.catalogue.pointer.page >= layout_.pages ||
+      state.catalogue.level >= PageReader::kMostLevels)
+    return fail(Errc::kInvalid, "the catalogue lies outside the store");
+  constexpr size_t kMostEntries = 100'000;
+  TreePosition at(state.catalogue, reader);
+  size_t entries = 0;
+  TRY_VOID(at.seek({}));
+  while (at.valid()) {
+    if (++entries > kMostEntries) return fail(Errc::kInvalid, "the catalogue is too long");
+    TRY_VOID(add_from_catalogue(at.key(), at.payload(), layout_.pages, state));
+    TRY_VOID(at.next());
+  }
+  if (state.branch(kMainBranch) == nullptr)
+    state.branches.push_back(
+        {.number = kMainBranch, .name = "main", .root = {}, .held = 0, .origin = 0});
+  std::ranges::sort(state.branches, {}, &Branch::number);
+  std::ranges::sort(state.snapshots, {}, &SnapshotRecord::generation);
+  return {};
+}
+
+Result<> TreeStore::replay(BlockQueue& lane, State& state) {
+  state.active = std::make_shared<Memtable>();
+  const uint64_t last = TRY(ring_.replay(lane, [&](const RingLog::Replayed& change) -> Result<> {
+    const auto kind = static_cast<ChangeKind>(change.kind);
+    if (change.sequence <= on_disk_.sequence || change.key.size() < kBranchBytes + kTreeBytes ||
+        change.key.size() > kBranchBytes + kMaxPageKeyBytes || kind < ChangeKind::kPut ||
+        kind > ChangeKind::kMoved)
+      return fail(Errc::kInvalid, "a change in the ring makes no sense");
+    // Of a branch that was removed while somebody wrote to it.
+    if (state.branch(load_be32(change.key)) == nullptr) return {};
+    if (kind == ChangeKind::kPut && load_be32(change.key.substr(kBranchBytes)) == kSegmentTree) {
+      const auto segment = Segment::parse(change.payload, layout_.pages);
+      if (!segment || change.key.size() != kBranchBytes + kTreeBytes + kSegmentKeyBytes)
+        return fail(Errc::kInvalid, "a value's segment in the ring is malformed");
+      TRY_VOID(space_->reserve({segment->page, segment->pages()}, lane));
+    }
+    state.active->put(change.key, kind, change.payload, change.sequence);
+    return {};
+  }));
+  last_sequence_ = std::max(on_disk_.sequence, last);
+  durable_ = last_sequence_;
+  must_flush_ = last_sequence_;
+  state.active->visible.store(last_sequence_);
+  // What was read may be in the disk's cache only, and is going to be shown.
+  if (last != 0 && !read_only_) TRY_VOID(lane.flush());
+  return {};
+}
+
+TreeStore::~TreeStore() {
+  stop_thread();
+  delete state_.load();
+}
+
+Result<> TreeStore::close() {
+  stop_thread();
+  has_thread_ = false;
+  if (read_only_) return {};
+  const auto last = TRY(session());
+  return last->checkpoint();
+}
+
+Result<std::unique_ptr<Session>> TreeStore::session() {
+  OwnedSlot slot(TRY(epochs_.claim(false)));
+  OwnedSlot writing(TRY(epochs_.claim(true)));
+  auto lane = TRY(device_.open_queue({}));
+  return std::unique_ptr<Session>(
+      new Session(*this, std::move(lane), std::move(slot), std::move(writing)));
+}
+
+StoreStat TreeStore::stat() const {
+  StoreStat stat;
+  stat.pages = layout_.pages;
+  stat.free = space_->free_pages();
+  stat.resting = space_->resting_pages();
+  stat.leaf = static_cast<uint64_t>(leaf_pages_.load());
+  stat.inner = static_cast<uint64_t>(inner_pages_.load());
+  stat.value = static_cast<uint64_t>(value_pages_.load());
+  stat.ring = layout_.ring_pages;
+  stat.map = layout_.map_pages;
+  stat.high_water = space_->high_water();
+  const uint64_t known = stat.free + stat.resting + stat.leaf + stat.inner + stat.value;
+  const uint64_t data = layout_.data_end - layout_.data_first;
+  stat.snapshot = data - std::min(data, known);
+  const std::lock_guard state_lock(state_mutex_);
+  const State& state = *state_.load(std::memory_order_acquire);
+  stat.generation = state.generation;
+  stat.memory_keys = state.active->keys() + (state.frozen ? state.frozen->keys() : 0);
+  const std::lock_guard log_lock(log_mutex_);
+  stat.transactions = durable_;
+  stat.ring_used_bytes = ring_.used_bytes();
+  return stat;
+}
+
+}  // namespace splitring::kv

@@ -1,0 +1,109 @@
+// Moving through a tree of pages, leaf by leaf (cursor.h).
+#include <algorithm>
+
+#include "kv/tree/cursor.h"
+
+namespace splitring::kv {
+namespace {
+
+constexpr size_t kReadAhead = 32;  // leaves
+
+}  // namespace
+
+TreePosition::TreePosition(const Root& root, PageReader& reader) : root_(root), reader_(&reader) {}
+
+void TreePosition::settle() {
+  valid_ = true;
+  view().copy_key(index_, key_);
+}
+
+// The leaves behind this one are wanted next: many reads in flight instead of one after another.
+Result<> TreePosition::read_ahead(const PageView& parent, size_t from) {
+  if (reader_->cached(parent.child(from)) != nullptr) return {};
+  std::array<Pointer, kReadAhead> pointers;
+  const size_t count = std::min(kReadAhead, parent.count() - from);
+  for (size_t i = 0; i < count; i++) pointers[i] = parent.child(from + i);
+  reader_->prefetch(std::span(pointers).first(count), 0);
+  return {};
+}
+
+// Down to the leaf that holds `key`, or to the first or last one; leaves index_ open.
+Result<> TreePosition::descend(Pointer pointer, unsigned level, std::string_view key, bool last) {
+  const Pin pinned = reader_->pin();
+  for (;; level--) {
+    const std::byte* const page = TRY(reader_->fetch(pointer, level));
+    if (level == 0) {
+      if (leaf_ == nullptr) leaf_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
+      std::memcpy(leaf_.get(), page, kPageBytes);
+      return {};
+    }
+    const PageView view(page);
+    const size_t index = last ? view.count() - 1 : view.child_of(key);
+    steps_.push_back({pointer, index});
+    pointer = view.child(index);
+  }
+}
+
+Result<> TreePosition::seek(std::string_view key) {
+  valid_ = false;
+  steps_.clear();
+  if (!root_.pointer) return {};
+  TRY_VOID(descend(root_.pointer, root_.level, key, false));
+  index_ = view().lower_bound(key);
+  if (index_ == view().count()) return neighbour(true);
+  settle();
+  return {};
+}
+
+Result<> TreePosition::seek_before(std::string_view key) {
+  valid_ = false;
+  steps_.clear();
+  if (!root_.pointer) return {};
+  TRY_VOID(descend(root_.pointer, root_.level, key, false));
+  index_ = view().lower_bound(key);
+  if (index_ == 0) return neighbour(false);
+  index_--;
+  settle();
+  return {};
+}
+
+Result<> TreePosition::next() {
+  if (++index_ == view().count()) return neighbour(true);
+  settle();
+  return {};
+}
+
+Result<> TreePosition::previous() {
+  if (index_ == 0) return neighbour(false);
+  index_--;
+  settle();
+  return {};
+}
+
+// To the first entry of the leaf behind, or the last entry of the leaf before this one.
+Result<> TreePosition::neighbour(bool forward) {
+  valid_ = false;
+  while (!steps_.empty()) {
+    Step& step = steps_.back();
+    const auto level = static_cast<unsigned>(root_.level + 1 - steps_.size());
+    Pointer child;
+    {
+      const Pin pinned = reader_->pin();
+      const PageView view(TRY(reader_->fetch(step.pointer, level)));
+      if (forward ? step.index + 1 == view.count() : step.index == 0) {
+        steps_.pop_back();
+        continue;
+      }
+      step.index = forward ? step.index + 1 : step.index - 1;
+      child = view.child(step.index);
+      if (forward && level == 1) TRY_VOID(read_ahead(view, step.index));
+    }
+    TRY_VOID(descend(child, level - 1, {}, !forward));
+    index_ = forward ? 0 : view().count() - 1;
+    settle();
+    return {};
+  }
+  return {};
+}
+
+}  // namespace splitring::kv
