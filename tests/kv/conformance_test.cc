@@ -1,5 +1,8 @@
+#include "blkimage/memory_disk.h"
 #include "kv/compiled_store.h"
+#include "kv/path_store.h"
 #include "kv/tar_store.h"
+#include "kv/tree/store.h"
 #include "tests/support/fs/tar_builder.h"
 #include "tests/support/kv/compiled_bytes.h"
 #include "tests/support/kv/memory_store.h"
@@ -50,9 +53,32 @@ class CompiledMaker {
   std::unique_ptr<kv::CompiledStore> store_;
 };
 
+// The last transaction is in memory and the ring, what was before it in the tree.
+class PathMaker {
+ public:
+  explicit PathMaker(const StoreTree& tree)
+      : disk_(std::move(*MemoryDisk::create(Sectors::from_bytes(16 << 20)))) {
+    EXPECT_TRUE(kv::TreeStore::create(*disk_, {}));
+    tree_store_ = std::move(*kv::TreeStore::open(*disk_, {.background = false}));
+    session_ = std::move(*tree_store_->session());
+    store_ = std::make_unique<kv::PathStore>(*session_, kv::kDefaultTree);
+    for (const auto& [key, bytes] : tree.values) EXPECT_TRUE(store_->write(key, bytes));
+    EXPECT_TRUE(session_->checkpoint());
+    for (const std::string& name : tree.dictionaries) EXPECT_TRUE(store_->make_dictionary(name));
+  }
+  kv::ReadStore& store() { return *store_; }
+
+ private:
+  std::unique_ptr<MemoryDisk> disk_;
+  std::unique_ptr<kv::TreeStore> tree_store_;
+  std::unique_ptr<kv::Session> session_;
+  std::unique_ptr<kv::PathStore> store_;
+};
+
 INSTANTIATE_TYPED_TEST_SUITE_P(Compiled, StoreConformance, CompiledMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Tar, StoreConformance, TarMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory, StoreConformance, MemoryMaker);
+INSTANTIATE_TYPED_TEST_SUITE_P(Path, StoreConformance, PathMaker);
 
 }  // namespace
 }  // namespace splitring::test
