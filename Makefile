@@ -82,6 +82,7 @@ system_libraries = $(foreach r,$(1),$(LDLIBS_$(r)))
 
 # ---- programs ------------------------------------------------------------------------------------
 PROGRAMS := $(foreach d,$(wildcard tools/*/main.cc),$(patsubst tools/%/main.cc,%,$(d)))
+LDLIBS_program_splitring := -lfuse3
 LDLIBS_program_splitringd := -lprometheus-cpp-core
 LDLIBS_kiosk := -lprometheus-cpp-core -lssl -lcrypto -lxxhash -lzstd -lz
 LDLIBS_program_kiosk := $(LDLIBS_kiosk)

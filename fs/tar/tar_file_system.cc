@@ -92,7 +92,7 @@ TarEntry TarFileSystem::describe(TarTable::Id id) const {
   const TarRecord& record = table_.record(id);
   if (pages_ && !is_sane(record)) {
     pages_->report_damage();
-    return {.path = table_.path(record), .kind = TarKind::kSpecial};
+    return {.path = table_.path(record), .kind = TarKind::kSpecial, .number = id};
   }
   return {.path = table_.path(record),
           .kind = record.kind,
@@ -107,7 +107,8 @@ TarEntry TarFileSystem::describe(TarTable::Id id) const {
           .link = table_.link(record),
           .is_hard_link = record.has(TarRecord::kHardLink),
           .sparse = record.has(TarRecord::kSparse),
-          .extents = table_.extents(record)};
+          .extents = table_.extents(record),
+          .number = id};
 }
 
 std::optional<TarEntry> TarFileSystem::find(std::string_view path) const {

@@ -43,6 +43,7 @@ struct TarEntry {
   bool is_hard_link = false;  // a second name: another entry has the same body
   bool sparse = false;
   std::span<const TarExtent> extents = {};  // of a sparse file: in order, apart, within its size
+  uint32_t number = 0;                      // see TarFileSystem::entry()
 
   [[nodiscard]] std::string_view base_name() const { return path.substr(path.rfind('/') + 1); }
 };
@@ -84,6 +85,12 @@ class TarFileSystem {
   // Every entry that a header names, in the order of the archive; of twins the last one, at the
   // place of the first.
   void for_each(const std::function<void(const TarEntry&)>& visit) const;
+
+  // Entries have the numbers 0 (the root) to entry_count() - 1, in the order in which the archive
+  // first spoke of them, implied directories too.
+  [[nodiscard]] uint32_t entry_count() const { return table_.size(); }
+  // Of a number that there is not: one with nothing in it.
+  [[nodiscard]] TarEntry entry(uint32_t number) const { return describe(number); }
 
   // Reads a file's bytes from `offset` and returns their number: less than asked for at the file's
   // end, 0 beyond it. Errors: kInvalid if it is no file; the disk's.

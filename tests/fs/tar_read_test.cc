@@ -87,6 +87,18 @@ TEST(TarRead, DirectoriesListWhatTheyHoldByName) {
   EXPECT_EQ(open.tar->find("b")->mtime_s, 1'000'000'000);
 }
 
+TEST(TarRead, EveryEntryHasANumberTheRootAndImpliedDirectoriesToo) {
+  const OpenTar open = open_tar(TarBuilder().member("a/b/c", "1").member("d", "2").bytes());
+  ASSERT_EQ(open.tar->entry_count(), 5U);
+  EXPECT_EQ(open.tar->entry(0).path, "");
+  for (uint32_t number = 1; number < 5; number++) {
+    const TarEntry entry = open.tar->entry(number);
+    EXPECT_EQ(entry.number, number);
+    EXPECT_EQ(open.tar->find(entry.path)->number, number);
+  }
+  EXPECT_EQ(open.tar->entry(5).path, "");
+}
+
 TEST(TarRead, ThreadsShareTheIndexEachWithItsLane) {
   auto archive = TarBuilder();
   for (int i = 0; i < 200; i++) archive.member("f" + std::to_string(i), std::to_string(i));

@@ -14,7 +14,7 @@ from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 
 COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "list"], ["attach"],
             ["detach"], ["handover"], ["claim"], ["doctor"], ["list"], ["info"], ["cp"], ["bench"],
-            ["crunch"], *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract",
+            ["mount"], ["crunch"], *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract",
                                                      "verify", "index"))]
 
 
@@ -61,7 +61,10 @@ class CommandLine(ProgramTest):
                  [*attach, "--domain", "1", "--kind", "../vbd"],
                  [*attach, "--domain", "1", "--wait", "1", "--no-wait"],
                  ["attach", "--domain", "1", "--vdev", "sofa", "--target", "mem:1M"],
-                 ["bench", "mem:1M", "--qd", "0"], ["bench", "mem:1M", "--poll", "maybe"]]
+                 ["bench", "mem:1M", "--qd", "0"], ["bench", "mem:1M", "--poll", "maybe"],
+                 ["mount", "mem:1M"], ["mount", "mem:1M", "/", "-t", "ext4"],
+                 ["mount", "mem:1M", "/", "-o", "sofa"], ["mount", "mem:1M", "/", "-o", "uid=x"],
+                 ["mount", "mem:1M", "/", "-o", "ro,umask=999"]]
         for words in wrong:
             with self.subTest(words=words):
                 outcome = run(SPLITRING, *words)
@@ -107,7 +110,8 @@ class CommandLine(ProgramTest):
             for option in sorted(set().union(*map(options_in, helps))):
                 with self.subTest(page=page, option=option):
                     short = {"--recursive": "-r", "--verbose": "-v",
-                             "--directory": "-C"}.get(option, option)
+                             "--directory": "-C",
+                             "--type": "-t", "--options": "-o", "--foreground": "-f"}.get(option, option)
                     self.assertIn(short, text)
 
 

@@ -26,6 +26,7 @@ declare -gA _splitring_options=(
   [tar extract]='--directory= --overwrite --same-owner --ignore-zeros --json'
   [tar verify]='--directory= --ignore-zeros --json'
   [tar index]=''
+  [mount]='--type= --options= --foreground'
   [crunch]='--output= --name='
 )
 _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --metrics= --log-level= --version --help'
@@ -33,7 +34,7 @@ _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-
 # The subcommands below a command.
 _splitring_commands() {
   case $1 in
-    .) echo 'host domain attach detach handover claim doctor list info cp bench tar crunch' ;;
+    .) echo 'host domain attach detach handover claim doctor list info cp bench tar mount crunch' ;;
     domain) echo 'create destroy list' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac
@@ -55,6 +56,8 @@ _splitring_value() {
     --dir | --host | --allow-root | --directory) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     --control | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
+    --type) mapfile -t COMPREPLY < <(compgen -W 'fat tar' -- "$current") ;;
+    --options) mapfile -t COMPREPLY < <(compgen -W 'ro uid= gid= umask= allow_other' -- "$current") ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
     --rw) mapfile -t COMPREPLY < <(compgen -W 'randread randwrite read write' -- "$current") ;;
     --poll) mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current") ;;
@@ -102,6 +105,13 @@ _splitring() {
     case $command in
       info | cp | bench | 'tar '*) _splitring_disk "$current" ;;
       crunch) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+      mount)
+        if [[ $previous == *:* ]]; then
+          mapfile -t COMPREPLY < <(compgen -d -- "$current")
+        else
+          _splitring_disk "$current"
+        fi
+        ;;
       *) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
     esac
   fi

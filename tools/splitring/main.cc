@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   add_copy_command(program, session);
   add_bench_command(program, session);
   add_tar_command(program, session);
+  add_mount_command(program, session);
   add_crunch_command(program, session);
 
   if (const auto exit_code = parse_arguments(program, argc, argv)) return *exit_code;

@@ -1,0 +1,22 @@
+// The kernel's requests, each turned into a call of the tree and answered.
+#pragma once
+
+#include <functional>
+
+#include "tools/splitring/mount/mounted_tree.h"
+
+struct fuse_lowlevel_ops;
+
+namespace splitring::tools {
+
+// The user data of the session. Outlives it.
+struct FuseMount {
+  MountedTree& tree;
+  const Caching caching;
+  std::function<void()> on_ready;  // called once, when the kernel and we have agreed
+};
+
+// Run by threads that have a FuseWorker.
+const fuse_lowlevel_ops& fuse_operations();
+
+}  // namespace splitring::tools

@@ -1,0 +1,162 @@
+#include "tools/splitring/mount/fuse_session.h"
+
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+
+#include "tools/splitring/mount/fuse_worker.h"
+
+namespace splitring::tools {
+namespace {
+
+// More than CPUs: a thread that waits for the disk answers nobody else.
+constexpr size_t kMostThreads = 8;
+
+// Breaks a thread's sleep in read(2): does nothing else.
+constexpr int kInterrupt = SIGUSR1;
+
+void install_interrupt() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};  // without SA_RESTART
+  ::sigaction(kInterrupt, &action, nullptr);
+}
+
+// What libfuse would print, for our own message. One thread mounts.
+std::string& libfuse_said() {
+  static std::string said;
+  return said;
+}
+
+void take_libfuse_log(enum fuse_log_level level, const char* format, va_list arguments) {
+  std::array<char, 512> line{};
+  std::vsnprintf(line.data(), line.size(), format, arguments);
+  if (level > FUSE_LOG_WARNING) return;
+  std::string text = line.data();
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  libfuse_said() = std::move(text);
+}
+
+std::string escaped(const std::string& value) {
+  std::string safe;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') safe += '\\';
+    safe += c;
+  }
+  return safe;
+}
+
+std::string option_list(const FuseSession::Options& options) {
+  std::string list = "fsname=" + escaped(options.source) + ",subtype=splitring,nosuid,nodev";
+  for (const std::string& option : options.o) list += "," + option;
+  return list;
+}
+
+// Whoever is not root needs the helper that is.
+void detach(const std::string& directory) {
+  if (::umount2(directory.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno != EPERM) return;
+  std::string program = "fusermount3";
+  std::string flags = "-uzq";
+  std::string path = directory;
+  std::array<char*, 4> words{program.data(), flags.data(), path.data(), nullptr};
+  pid_t child = 0;
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, words.data(), environ) != 0) return;
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FuseSession>> FuseSession::open(FuseMount& mount, const Options& options) {
+  install_interrupt();
+  fuse_set_log_func(take_libfuse_log);
+  std::string program = "splitring";
+  std::string flag = "-o";
+  std::string list = option_list(options);
+  std::array<char*, 4> words{program.data(), flag.data(), list.data(), nullptr};
+  fuse_args arguments = FUSE_ARGS_INIT(3, words.data());
+  std::unique_ptr<FuseSession> made(new FuseSession(options.directory));
+  made->session_.reset(
+      fuse_session_new(&arguments, &fuse_operations(), sizeof(fuse_lowlevel_ops), &mount));
+  fuse_opt_free_args(&arguments);
+  if (!made->session_ || fuse_session_mount(made->session_.get(), options.directory.c_str()) != 0)
+    return fail(Errc::kPermission, options.directory + ": cannot be mounted on" +
+                                       (libfuse_said().empty() ? "" : ": " + libfuse_said()));
+  return made;
+}
+
+FuseSession::~FuseSession() {
+  // Not twice: what lay below our mount point would be next.
+  if (session_ && !detached_) fuse_session_unmount(session_.get());
+}
+
+void FuseSession::work(BlockQueue& lane, const std::function<void()>& settle) {
+  {
+    const std::lock_guard lock(mutex_);
+    threads_.insert(pthread_self());
+  }
+  FuseWorker worker(lane);
+  fuse_buf buffer{};
+  // The one that settles has to be within reach of a signal.
+  while (crew_.begin_watch(!settle) && !stopping_) {
+    if (settle && settle_due_.exchange(false)) settle();
+    const int bytes = fuse_session_receive_buf(session_.get(), &buffer);
+    crew_.end_watch();
+    if (bytes == -EINTR || bytes == -EAGAIN) continue;
+    if (bytes <= 0) break;  // unmounted
+    fuse_session_process_buf(session_.get(), &buffer);
+  }
+  crew_.dismiss();
+  std::free(buffer.mem);
+  const std::lock_guard lock(mutex_);
+  threads_.erase(pthread_self());
+}
+
+Result<> FuseSession::serve(BlockDevice& disk, BlockQueue& lane,
+                            const std::function<void()>& settle) {
+  {
+    const std::lock_guard lock(mutex_);
+    settler_ = pthread_self();
+  }
+  std::vector<std::thread> helpers;
+  for (size_t i = 1; i < kMostThreads; i++) {
+    helpers.emplace_back([this, &disk] {
+      const auto own = disk.open_queue({});
+      if (own) work(**own, nullptr);  // else the disk has no more lanes than there are
+    });
+  }
+  work(lane, settle);
+  for (std::thread& helper : helpers) helper.join();
+  const std::lock_guard lock(mutex_);
+  served_ = true;
+  changed_.notify_all();
+  return {};
+}
+
+void FuseSession::wake() {
+  settle_due_ = true;
+  const std::lock_guard lock(mutex_);
+  if (threads_.contains(settler_)) pthread_kill(settler_, kInterrupt);
+}
+
+void FuseSession::interrupt_all() {
+  for (const pthread_t thread : threads_) pthread_kill(thread, kInterrupt);
+}
+
+void FuseSession::end(std::chrono::milliseconds patience) {
+  // While requests are still answered: the kernel brings us what it has kept of files.
+  detached_ = true;
+  detach(directory_);
+  std::unique_lock lock(mutex_);
+  if (changed_.wait_for(lock, patience, [this] { return served_; })) return;
+  stopping_ = true;
+  constexpr std::chrono::milliseconds kAgain{20};  // one may come just before a thread sleeps
+  do interrupt_all();
+  while (!changed_.wait_for(lock, kAgain, [this] { return served_; }));
+}
+
+}  // namespace splitring::tools
