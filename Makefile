@@ -113,7 +113,8 @@ TEST_SUPPORT_frontend := tests/support/xenbus/emulated_machine_thread.cc \
   tests/support/grant/allocation_counter.cc
 TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
 TEST_SUPPORT_blkimage := tests/support/fs/test_disk.cc tests/support/fs/packed_builder.cc
-TEST_SUPPORT_kv := tests/support/fs
+TEST_SUPPORT_kv := tests/support/fs tests/support/backend/lock_counter.cc \
+  tests/support/grant/allocation_counter.cc
 TEST_SUPPORT_tools := tests/support/fs
 LDLIBS_test_tools := $(LDLIBS_kiosk)
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
@@ -206,7 +207,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test test-xen bench check-exhaustive check-fat lint lint-quick fuzz demo live-picture \
+.PHONY: all help packages test test-xen bench check-exhaustive check-power-cuts check-fat lint lint-quick fuzz demo live-picture \
   man install clean
 
 ## all: build the programs and libraries
@@ -274,6 +275,10 @@ $(ROOT)/tests/exhaustive_validator: \
 ## check-fat: 100,000 images of FAT volumes that a power cut left, each one shown to fsck.fat (minutes)
 check-fat: $(ROOT)/tests/fs_test
 	@SPLITRING_FAT_CUTS=100000 $< --gtest_filter='*FatPowerCut*' --gtest_brief=1
+
+## check-power-cuts: the tree store after 1,000,000 power cuts (minutes); SPLITRING_SEED=N begins elsewhere
+check-power-cuts: $(ROOT)/tests/kv_test
+	@SPLITRING_POWER_CUT_STATES=1000000 $< --gtest_filter='TreeStorePowerCut.*'
 
 ## demo: serve a documentation tree over the ring; CHECK=1 fetches and compares it, PORT=N listens there
 demo: all

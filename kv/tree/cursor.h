@@ -51,7 +51,6 @@ class TreePosition {
   [[nodiscard]] PageView view() const { return PageView(leaf_.get()); }
   Result<> descend(Pointer pointer, unsigned level, std::string_view key, bool last);
   Result<> neighbour(bool forward);
-  Result<> read_ahead(const PageView& parent, size_t from);
   void settle();
 
   Root root_;

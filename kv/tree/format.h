@@ -156,7 +156,7 @@ struct DiskBatch {
   le32 magic;
   le32 bytes;  // with this header, without the padding to a block
   le64 position;
-  le64 first_sequence;
+  le64 durable_position;  // what lies before it was durable when this was written
   le64 last_sequence;
   le64 previous_hash_low;
   le64 previous_hash_high;

@@ -18,15 +18,21 @@ Result<std::optional<Bytes>> lookup_tree(const Root& root, PageReader& reader,
   }
 }
 
-Result<std::optional<Bytes>> lookup(const Sight& sight, PageReader& reader, const FullKey& key) {
+std::optional<std::optional<Bytes>> lookup_memory(const Sight& sight, const FullKey& key) {
   for (const Memtable* const memtable : {sight.active, sight.frozen}) {
     if (memtable == nullptr || memtable->empty()) continue;
     const Memtable::Node* const node = memtable->find(key.in_memory());
     if (node == nullptr) continue;
     const Memtable::Version* const version = node->at(sight.sequence);
     if (version == nullptr) continue;
-    return version->kind == ChangeKind::kPut ? std::optional(version->payload()) : std::nullopt;
+    if (version->kind != ChangeKind::kPut) return std::optional<Bytes>();
+    return std::optional(version->payload());
   }
+  return std::nullopt;
+}
+
+Result<std::optional<Bytes>> lookup(const Sight& sight, PageReader& reader, const FullKey& key) {
+  if (const auto known = lookup_memory(sight, key)) return *known;
   return lookup_tree(sight.root, reader, key.in_page());
 }
 

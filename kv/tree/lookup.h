@@ -31,6 +31,8 @@ class FullKey {
 // What stands behind a key, valid until the read that is pinned ends; nothing: no such key.
 // Precondition: a read is pinned.
 Result<std::optional<Bytes>> lookup(const Sight& sight, PageReader& reader, const FullKey& key);
+// The same in the memtables alone; nothing: they do not know.
+std::optional<std::optional<Bytes>> lookup_memory(const Sight& sight, const FullKey& key);
 // In the tree alone.
 Result<std::optional<Bytes>> lookup_tree(const Root& root, PageReader& reader,
                                          std::string_view page_key);

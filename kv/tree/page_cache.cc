@@ -87,8 +87,10 @@ uint32_t PageCache::Supply::take() noexcept {
   }
   // What is evicted now helps the reads after this one; keep some coming.
   if (free_.size() < kLot / 2 && retired_.size() < 4 * kLot &&
-      cache_.fresh_.load(std::memory_order_relaxed) >= cache_.frames_)
+      cache_.fresh_.load(std::memory_order_relaxed) >= cache_.frames_) {
     evict();
+    collect();  // at once, if nobody reads at the moment
+  }
   if (free_.empty()) return kNoFrame;
   const uint32_t frame = free_.back();
   free_.pop_back();

@@ -51,7 +51,6 @@ Result<const std::byte*> PageReader::fetch(const Pointer& pointer, unsigned leve
 void PageReader::done(BlockRequest& request) noexcept { static_cast<Fetch&>(request).busy = false; }
 
 void PageReader::start(Fetch& fetch, const Pointer& pointer, std::byte* into) {
-  fetch.pointer = pointer;
   fetch.operation = Operation::kRead;
   fetch.first = sector_of_page(pointer.page);
   fetch.buffer = {into, kPageBytes};
@@ -103,21 +102,23 @@ Result<> PageReader::copy(std::span<const Pointer> pointers, unsigned level, std
   return {};
 }
 
-void PageReader::prefetch(std::span<const Pointer> pointers, unsigned level) {
-  for (const Pointer& pointer : pointers.first(std::min(pointers.size(), kMostInFlight))) {
-    if (cached(pointer) != nullptr) continue;
+void PageReader::prefetch(std::span<const Wanted> wanted) {
+  for (const Wanted& want : wanted.first(std::min(wanted.size(), kMostInFlight))) {
+    if (cached(want.pointer) != nullptr) continue;
     const uint32_t frame = supply_.take();
     if (frame == PageCache::kNoFrame) break;
     Fetch& fetch = free_fetch();
     fetch.frame = frame;
-    start(fetch, pointer, cache_.frame_bytes(frame));
+    fetch.wanted = want;
+    start(fetch, want.pointer, cache_.frame_bytes(frame));
   }
   lane_.drain();
   for (Fetch& fetch : fetches_) {
     if (fetch.frame == PageCache::kNoFrame) continue;
-    if (fetch.status == IoStatus::kOk && cached(fetch.pointer) == nullptr &&
-        verify(cache_.frame_bytes(fetch.frame), fetch.pointer, level))
-      supply_.publish(fetch.pointer.page, fetch.frame);
+    const Pointer& pointer = fetch.wanted.pointer;
+    if (fetch.status == IoStatus::kOk && cached(pointer) == nullptr &&
+        verify(cache_.frame_bytes(fetch.frame), pointer, fetch.wanted.level))
+      supply_.publish(pointer.page, fetch.frame);
     else
       supply_.give_back(fetch.frame);
     fetch.frame = PageCache::kNoFrame;

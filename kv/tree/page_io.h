@@ -36,9 +36,13 @@ class PageReader {
   // Into the caller's memory, a page each; what is not in memory is read with many in flight and
   // does not go to the cache. No read is pinned meanwhile.
   Result<> copy(std::span<const Pointer> pointers, unsigned level, std::byte* out);
+  struct Wanted {
+    Pointer pointer;
+    unsigned level;
+  };
   // Those that are not in memory are read into the cache, as far as there is room, many in flight.
-  // Precondition: a read is pinned. Errors are left to who fetches the page.
-  void prefetch(std::span<const Pointer> pointers, unsigned level);
+  // No read is pinned meanwhile. Errors are left to who fetches the page.
+  void prefetch(std::span<const Wanted> wanted);
 
   [[nodiscard]] BlockQueue& lane() { return lane_; }
   [[nodiscard]] PageCache& cache() { return cache_; }
@@ -50,7 +54,7 @@ class PageReader {
  private:
   struct Fetch : BlockRequest {
     iovec buffer{};
-    Pointer pointer;
+    Wanted wanted{};
     uint32_t frame = PageCache::kNoFrame;
     bool busy = false;
   };

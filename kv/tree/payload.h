@@ -36,6 +36,9 @@ struct Segment {
   [[nodiscard]] uint64_t pages() const { return (bytes + kPageBytes - 1) / kPageBytes; }
 };
 
+// In the tree of names, the next free number; no tree's name: it holds a NUL.
+inline constexpr std::string_view kNextTree{"\0next", 5};
+
 inline constexpr size_t kSegmentKeyBytes = 16;
 // Behind the tree's number.
 [[nodiscard]] std::string segment_key(uint64_t number, uint64_t offset);

@@ -43,10 +43,10 @@ void Batch::grow(size_t bytes) {
   capacity_ = capacity;
 }
 
-void Batch::add(uint64_t sequence, uint32_t changes, std::string_view log) {
+void Batch::add(uint64_t sequence, uint32_t changes, std::string_view log, bool names_values) {
   grow(bytes_ + sizeof(DiskTransaction) + log.size());
-  if (empty()) first_sequence_ = sequence;
   last_sequence_ = sequence;
+  names_values_ = names_values_ || names_values;
   DiskTransaction header;
   header.bytes = static_cast<uint32_t>(log.size());
   header.changes = changes;
@@ -66,7 +66,7 @@ Result<RingLog::Position> RingLog::write(Batch& batch, BlockQueue& lane, bool fl
   header.magic = kBatchMagic;
   header.bytes = static_cast<uint32_t>(batch.bytes_);
   header.position = position;
-  header.first_sequence = batch.first_sequence_;
+  header.durable_position = batch.names_values_ ? position : end_.durable;
   header.last_sequence = batch.last_sequence_;
   header.previous_hash_low = end_.hash.low;
   header.previous_hash_high = end_.hash.high;
@@ -77,9 +77,11 @@ Result<RingLog::Position> RingLog::write(Batch& batch, BlockQueue& lane, bool fl
   std::memcpy(at, &header, sizeof header);
   const Sectors place =
       Sectors::from_bytes(shape_.first_page * kPageBytes + position % shape_.bytes);
+  if (batch.names_values_) TRY_VOID(lane.flush());
   TRY_VOID(lane.write(place, {at, padded}));
   if (flush) TRY_VOID(lane.flush());
-  return Position{position + padded, hash};
+  return Position{position + padded, hash,
+                  flush ? position + padded : uint64_t{header.durable_position}};
 }
 
 // What has been read of the ring, moving on with the replay.
@@ -140,36 +142,51 @@ Result<uint64_t> RingLog::replay_batch(Bytes batch, uint64_t last, const Visit& 
   return last;
 }
 
+Result<std::span<std::byte>> RingLog::whole_batch(Window& window, uint64_t position) const {
+  const auto head = TRY(window.bytes(position, shape_.block_bytes));
+  const DiskBatch header = header_of(head.data());
+  const uint64_t bytes = header.bytes;
+  if (header.magic != kBatchMagic || bytes <= sizeof header || bytes > most_batch_bytes() ||
+      header.position != position || position - begin_ + bytes > shape_.bytes)
+    return std::span<std::byte>();
+  const auto batch = TRY(window.bytes(position, bytes));
+  if (batch.empty() ||
+      hash_batch(batch.data(), bytes, shape_.store_id) != Hash{header.hash_low, header.hash_high})
+    return std::span<std::byte>();
+  return batch;
+}
+
+// A batch that is torn was the last one. One behind it was written once it had been durable.
+Result<> RingLog::look_for_lost(Window& window) const {
+  const uint64_t reach = most_batch_bytes() + shape_.block_bytes;
+  for (uint64_t at = end_.at; at < end_.at + reach && at - begin_ < shape_.bytes;
+       at += shape_.block_bytes) {
+    const auto batch = TRY(whole_batch(window, at));
+    if (batch.empty() || header_of(batch.data()).durable_position <= end_.at) continue;
+    return fail(Errc::kIo, "the ring is not what was written at position " +
+                               std::to_string(end_.at) + ": transactions are missing");
+  }
+  return {};
+}
+
 Result<uint64_t> RingLog::replay(BlockQueue& lane, const Visit& visit) {
   Window window(shape_, lane);
   uint64_t last = 0;
-  Position at = end_;
-  bool skipped = false;
-  while (at.at - begin_ < shape_.bytes) {
-    const auto head = TRY(window.bytes(at.at, shape_.block_bytes));
-    const DiskBatch header = header_of(head.data());
-    const uint64_t bytes = header.bytes;
-    bool good = header.magic == kBatchMagic && bytes > sizeof header &&
-                bytes <= most_batch_bytes() && header.position == at.at &&
-                Hash{header.previous_hash_low, header.previous_hash_high} == at.hash &&
-                at.at - begin_ + bytes <= shape_.bytes;
-    if (good) {
-      const auto batch = TRY(window.bytes(at.at, bytes));
-      const Hash hash{header.hash_low, header.hash_high};
-      good = !batch.empty() && hash_batch(batch.data(), bytes, shape_.store_id) == hash;
-      if (good) {
-        last = TRY(replay_batch(batch.subspan(sizeof header), last, visit));
-        at = {at.at + round_up(bytes, shape_.block_bytes), hash};
-        end_ = at;
-        skipped = false;
-        continue;
-      }
+  uint64_t at = end_.at;
+  while (at - begin_ < shape_.bytes) {
+    const auto batch = TRY(whole_batch(window, at));
+    const DiskBatch header = batch.empty() ? DiskBatch() : header_of(batch.data());
+    if (!batch.empty() && Hash{header.previous_hash_low, header.previous_hash_high} == end_.hash) {
+      last = TRY(replay_batch(batch.subspan(sizeof header), last, visit));
+      at += round_up(header.bytes, shape_.block_bytes);
+      end_ = {at, {header.hash_low, header.hash_high}, at};
+      continue;
     }
     // A batch that did not fit before the ring's end is at its beginning.
-    if (skipped || at.at % shape_.bytes == 0) break;
-    at.at += room_to_end(at.at);
-    skipped = true;
+    if (at != end_.at || at % shape_.bytes == 0) break;
+    at += room_to_end(at);
   }
+  TRY_VOID(look_for_lost(window));
   return last;
 }
 

@@ -23,8 +23,12 @@ class Batch {
   [[nodiscard]] bool empty() const { return bytes_ == sizeof(DiskBatch); }
   [[nodiscard]] size_t bytes() const { return bytes_; }
   [[nodiscard]] uint64_t last_sequence() const { return last_sequence_; }
-  void add(uint64_t sequence, uint32_t changes, std::string_view log);
-  void clear() { bytes_ = sizeof(DiskBatch); }
+  // `names_values`: it names segments of long values that were written just now.
+  void add(uint64_t sequence, uint32_t changes, std::string_view log, bool names_values);
+  void clear() {
+    bytes_ = sizeof(DiskBatch);
+    names_values_ = false;
+  }
 
  private:
   friend class RingLog;
@@ -36,7 +40,7 @@ class Batch {
   std::unique_ptr<std::byte, Free> memory_;
   size_t capacity_ = 0;
   size_t bytes_ = sizeof(DiskBatch);
-  uint64_t first_sequence_ = 0;
+  bool names_values_ = false;
   uint64_t last_sequence_ = 0;
 };
 
@@ -44,7 +48,8 @@ class RingLog {
  public:
   struct Position {
     uint64_t at = 0;
-    Hash hash;  // of the batch before it
+    Hash hash;             // of the batch before it
+    uint64_t durable = 0;  // what is before this position has been flushed
   };
   struct Shape {
     uint64_t first_page = 0;
@@ -65,8 +70,9 @@ class RingLog {
   }
   [[nodiscard]] uint64_t used_bytes() const { return end_.at - begin_; }
 
-  // One write, and a flush if so asked; returns where the ring ends then, for move_end(). It looks
-  // at the ring's end alone. Precondition: not empty, has_room().
+  // One write, and a flush if so asked; one before it if the batch names long values, which must
+  // not be missing when the batch is there after a power cut. Returns where the ring ends then, for
+  // move_end(). It looks at the ring's end alone. Precondition: not empty, has_room().
   Result<Position> write(Batch& batch, BlockQueue& lane, bool flush) const;
   void move_end(const Position& end) { end_ = end; }
   [[nodiscard]] const Position& end() const { return end_; }
@@ -82,11 +88,16 @@ class RingLog {
   };
   using Visit = std::function<Result<>(const Replayed& change)>;
   // Calls `visit` with every change behind the beginning. Returns the last sequence number, 0 for
-  // none. Errors: the medium's; kInvalid: a batch that is whole and makes no sense.
+  // none. Errors: the medium's; kInvalid: a batch that is whole and makes no sense; kIo: a batch
+  // that had been durable is not what was written.
   Result<uint64_t> replay(BlockQueue& lane, const Visit& visit);
 
  private:
   class Window;
+  // Whether the batch at `position` is whole; none: it is not. Follows whatever hash comes before
+  // it.
+  Result<std::span<std::byte>> whole_batch(Window& window, uint64_t position) const;
+  Result<> look_for_lost(Window& window) const;
   [[nodiscard]] static Result<uint64_t> replay_batch(Bytes batch, uint64_t last,
                                                      const Visit& visit);
   [[nodiscard]] uint64_t room_to_end(uint64_t position) const {

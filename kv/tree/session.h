@@ -67,6 +67,10 @@ class Session {
   Result<> diff(std::string_view before, std::string_view after, TreeId tree,
                 const VisitDifference& visit);
 
+  // That the branch has no key that differs from a snapshot's, as of the last checkpoint.
+  // kNotFound, kConflict.
+  Result<> must_be_as_in(std::string_view snapshot);
+
   // Writes a long value before any transaction, so that nobody waits for it; put it with
   // Transaction::put_staged. Not used: its space is free again when the session goes.
   // `next` fills what it is given and returns the number of bytes, 0 at the end.

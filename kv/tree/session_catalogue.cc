@@ -175,4 +175,15 @@ Result<> Session::diff(std::string_view before, std::string_view after, TreeId t
       });
 }
 
+Result<> Session::must_be_as_in(std::string_view snapshot) {
+  const View then = TRY(view_of_snapshot(snapshot));
+  const View now = TRY(view());
+  const auto conflict = [&](std::string_view, std::optional<Bytes>,
+                            std::optional<Bytes>) -> Result<bool> {
+    return fail(Errc::kConflict, "the store has changed since " + printable_key(snapshot));
+  };
+  if (!now.sight().active->empty()) return fail(Errc::kConflict, "something was written meanwhile");
+  return differing_keys(then.sight().root, now.sight().root, reader_, conflict);
+}
+
 }  // namespace splitring::kv

@@ -48,21 +48,15 @@ Result<> TreeStore::checkpoint(PageReader& reader, Epochs::Slot& slot, const Edi
   TRY_VOID(failure());
   std::unique_lock writer(writer_mutex_);
   const std::lock_guard lock(checkpoint_mutex_);
-  Cut cut;
+  // One that was given up goes first.
+  if (state_.load(std::memory_order_acquire)->frozen) TRY_VOID(carry(stuck_, reader, nullptr));
   {
     const Pin pinned(epochs_, slot);
-    const State& state = *state_.load(std::memory_order_acquire);
-    if (!state.frozen) {
-      if (state.active->empty() && edit == nullptr) return {};
-      cut = TRY(freeze(reader));
-    } else {
-      // One that was given up for want of space goes on.
-      cut = stuck_;
-    }
+    if (state_.load(std::memory_order_acquire)->active->empty() && edit == nullptr) return {};
+    stuck_ = TRY(freeze(reader));
   }
   writer.unlock();
-  stuck_ = cut;
-  return carry(cut, reader, edit);
+  return carry(stuck_, reader, edit);
 }
 
 // Precondition: the checkpointer's lock.
@@ -79,7 +73,10 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
         branch.root =
             TRY(merge_branch(branch.root, branch.held, std::move(changes), reader, writer, merge));
   }
-  if (edit != nullptr) TRY_VOID(edit(next, merge));
+  if (edit != nullptr) {
+    TRY_VOID(writer.finish());  // what it reads was just written
+    TRY_VOID(edit(next, merge));
+  }
   next.catalogue = TRY(merge_catalogue(before, next, merge));
   if (cut.grows && space_->free_pages() + merge.freed_pages() < reserve_pages())
     return fail(Errc::kNoSpace, "the store is full");

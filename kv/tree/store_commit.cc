@@ -124,7 +124,7 @@ Result<> Session::commit(Transaction& tx, Durability durability) {
     }
     fits = fits && store_.ring_.has_room(store_.flight_.bytes() + store_.pending_.bytes() + bytes);
     if (fits) {
-      store_.pending_.add(tx.sequence_, tx.changes_, tx.log_);
+      store_.pending_.add(tx.sequence_, tx.changes_, tx.log_, !tx.written_.empty());
       store_.last_sequence_ = tx.sequence_;
       if (durability == Durability::kDurable) store_.must_flush_ = tx.sequence_;
       return {};

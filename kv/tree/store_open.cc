@@ -93,7 +93,9 @@ TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, bool read
              .bytes = layout_.ring_pages * kPageBytes,
              .block_bytes = device.geometry().logical_block_bytes,
              .store_id = id_low_},
-            {.at = super.ring_position, .hash = {super.ring_hash_low, super.ring_hash_high}}) {
+            {.at = super.ring_position,
+             .hash = {super.ring_hash_low, super.ring_hash_high},
+             .durable = super.ring_position}) {
   checkpoint_bytes_ = layout_.ring_pages * kPageBytes * 3 / 8;
   on_disk_ = {.map_root = super.map_root,
               .ring = ring_.end(),

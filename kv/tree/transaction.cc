@@ -9,7 +9,6 @@ namespace splitring::kv {
 namespace {
 
 constexpr size_t kMaxTreeNameBytes = 255;
-constexpr std::string_view kNextTree = "\0next";  // no tree's name: it holds a NUL
 
 uint32_t raw(TreeId tree) { return static_cast<uint32_t>(tree); }
 

@@ -8,6 +8,19 @@ namespace {
 
 constexpr size_t kReadAhead = 32;  // leaves
 
+// The leaves behind this one are wanted next, if it was not in memory: many reads in flight instead
+// of one after another.
+struct ReadAhead {
+  std::array<PageReader::Wanted, kReadAhead> wanted;
+  size_t count = 0;
+
+  void note(const PageView& parent, size_t from, PageReader& reader) {
+    if (reader.cached(parent.child(from)) != nullptr) return;
+    count = std::min(kReadAhead, parent.count() - from);
+    for (size_t i = 0; i < count; i++) wanted[i] = {parent.child(from + i), 0};
+  }
+};
+
 }  // namespace
 
 TreePosition::TreePosition(const Root& root, PageReader& reader) : root_(root), reader_(&reader) {}
@@ -15,16 +28,6 @@ TreePosition::TreePosition(const Root& root, PageReader& reader) : root_(root), 
 void TreePosition::settle() {
   valid_ = true;
   view().copy_key(index_, key_);
-}
-
-// The leaves behind this one are wanted next: many reads in flight instead of one after another.
-Result<> TreePosition::read_ahead(const PageView& parent, size_t from) {
-  if (reader_->cached(parent.child(from)) != nullptr) return {};
-  std::array<Pointer, kReadAhead> pointers;
-  const size_t count = std::min(kReadAhead, parent.count() - from);
-  for (size_t i = 0; i < count; i++) pointers[i] = parent.child(from + i);
-  reader_->prefetch(std::span(pointers).first(count), 0);
-  return {};
 }
 
 // Down to the leaf that holds `key`, or to the first or last one; leaves index_ open.
@@ -87,6 +90,7 @@ Result<> TreePosition::neighbour(bool forward) {
     Step& step = steps_.back();
     const auto level = static_cast<unsigned>(root_.level + 1 - steps_.size());
     Pointer child;
+    ReadAhead ahead;
     {
       const Pin pinned = reader_->pin();
       const PageView view(TRY(reader_->fetch(step.pointer, level)));
@@ -96,8 +100,9 @@ Result<> TreePosition::neighbour(bool forward) {
       }
       step.index = forward ? step.index + 1 : step.index - 1;
       child = view.child(step.index);
-      if (forward && level == 1) TRY_VOID(read_ahead(view, step.index));
+      if (forward && level == 1) ahead.note(view, step.index, *reader_);
     }
+    if (ahead.count != 0) reader_->prefetch(std::span(ahead.wanted).first(ahead.count));
     TRY_VOID(descend(child, level - 1, {}, !forward));
     index_ = forward ? 0 : view().count() - 1;
     settle();

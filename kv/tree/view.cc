@@ -8,8 +8,6 @@
 namespace splitring::kv {
 namespace {
 
-constexpr std::string_view kNextTree = "\0next";
-
 uint32_t raw(TreeId tree) { return static_cast<uint32_t>(tree); }
 
 Result<Payload> parsed(Bytes payload) {
