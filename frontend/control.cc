@@ -237,7 +237,7 @@ bool Control::reconnect() {
     if (stopping()) return false;
     set_last_error(done.error().what);
     const auto online = handshake_.online();
-    const bool taken_away = online && !*online;
+    const bool taken_away = done.error().code == Errc::kClosed || (online && !*online);
     const bool too_late = deadline && Handshake::Clock::now() >= *deadline;
     if ((taken_away || too_late) && phase_ != LinkPhase::kGone) {
       set_phase(LinkPhase::kGone);

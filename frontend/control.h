@@ -34,6 +34,7 @@ class Control {
   // What connect() found.
   [[nodiscard]] const Geometry& geometry() const { return geometry_; }
   [[nodiscard]] uint32_t device() const { return handshake_.device().device; }
+  [[nodiscard]] const std::string& mark() const { return handshake_.mark(); }
 
   // Begins to watch. `resized` is called on the control thread.
   void start(std::function<void(Sectors)> resized);

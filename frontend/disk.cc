@@ -39,4 +39,6 @@ Result<std::unique_ptr<BlockQueue>> Disk::open_queue(const QueueOptions& options
 
 DiskStatistics Disk::statistics() const { return control_->statistics(); }
 
+const std::string& Disk::connection() const { return control_->mark(); }
+
 }  // namespace splitring::frontend

@@ -3,7 +3,9 @@
 // connect() shakes hands with the backend; a control thread then keeps watch: it follows a resize,
 // reconnects to a backend that was restarted (requests wait meanwhile and those that were not
 // answered are sent again), and gives up by the timeouts of DiskOptions. A reconnected disk must
-// have the same block size and at least as many lanes, or the reconnection is refused.
+// have the same block size and at least as many lanes, or the reconnection is refused. A disk that
+// the toolstack took away has gone for good: one that it gives under the same number is another
+// disk, to be connected anew.
 //
 // Trust: the backend may do whatever it likes. It reaches the rings and the pages of the lanes'
 // pools and nothing else of this process; what it writes costs it the device ("disabled for further
@@ -43,6 +45,9 @@ class Disk final : public BlockDevice {
   // One lane a call, up to the number negotiated; a lane that was returned can be opened again.
   Result<std::unique_ptr<BlockQueue>> open_queue(const QueueOptions& options) override;
   [[nodiscard]] DiskStatistics statistics() const;
+  // The value of the node kConnectionNode (frontend/handshake.h) in our directory for as long as it
+  // is this disk that the toolstack gives us there.
+  [[nodiscard]] const std::string& connection() const;
 
  private:
   Disk(const Geometry& geometry, std::unique_ptr<Control> control);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <random>
 
 #include "base/parse.h"
 
@@ -34,6 +35,8 @@ Result<Handshake> Handshake::open(Host& host, uint32_t device, ControlSignal& si
   path.frontend = host.domain();
   path.device = device;
   Handshake handshake(std::move(path), signal);
+  std::random_device entropy;
+  handshake.mark_ = std::to_string(uint64_t{entropy()} << 32 | entropy());
   handshake.store_ = TRY(host.open_store());
   TRY_VOID(handshake.find_backend());
   TRY_VOID(handshake.watch_backend());
@@ -108,8 +111,20 @@ Result<bool> Handshake::online() {
   return TRY(online).value_or("0") == "1";
 }
 
+// kClosed: our directory is not the one that we marked.
+Result<> Handshake::check_same_disk(StoreView& store) const {
+  if (!is_marked_) return {};
+  const auto mark = read_optional(store, directory_ + "/" + kConnectionNode);
+  if (!mark && mark.error().code != Errc::kPermission) return tl::unexpected<Error>(mark.error());
+  if (mark && *mark == mark_) return {};
+  return fail(Errc::kClosed, "the disk has been taken away");
+}
+
 Result<> Handshake::set_state(XenbusState state) {
-  return write_state(store_->now(), directory_, state);
+  return store_->transact([&](StoreView& store) -> Result<> {
+    TRY_VOID(check_same_disk(store));
+    return write_state(store, directory_, state);
+  });
 }
 
 // Writes our state if it is another one: every write wakes the backend.
@@ -142,6 +157,7 @@ Error Handshake::describe_wait(const std::string& wish, const Error& why) {
 // One look at both states and at most one move of ours. True: the backend is in InitWait and waits
 // for us. `grace` runs while it stays in InitWait although our state says more.
 Result<bool> Handshake::step_towards_ready(Deadline& grace) {
+  TRY_VOID(check_same_disk(store_->now()));
   const XenbusState ours = TRY(read_state(store_->now(), directory_));
   switch (TRY(backend_state())) {
     case XenbusState::kInitWait: {
@@ -198,9 +214,12 @@ Result<BackendOffer> Handshake::prepare(Deadline deadline) {
 Result<DiskNodes> Handshake::connect(const FrontendNodes& nodes, Deadline deadline) {
   const std::string wish = "the backend to connect (Connected)";
   TRY_VOID(store_->transact([&](StoreView& store) -> Result<> {
+    TRY_VOID(check_same_disk(store));
     TRY_VOID(write_frontend(store, directory_, nodes));
+    TRY_VOID(store.write(directory_ + "/" + kConnectionNode, mark_));
     return write_state(store, directory_, XenbusState::kInitialised);
   }));
+  is_marked_ = true;
   while (true) {
     const XenbusState state = TRY(backend_state());
     if (state == XenbusState::kConnected) break;
@@ -234,7 +253,11 @@ void Handshake::close(Clock::time_point deadline) {
   wait_for([&](XenbusState state) { return state == XenbusState::kClosing || gone(state); });
   if (!set_state(XenbusState::kClosed)) return;
   wait_for(gone);
-  (void)remove_frontend(store_->now(), directory_);
+  (void)store_->transact([&](StoreView& store) -> Result<> {
+    TRY_VOID(check_same_disk(store));
+    if (is_marked_) TRY_VOID(store.remove(directory_ + "/" + kConnectionNode));
+    return remove_frontend(store, directory_);
+  });
 }
 
 }  // namespace splitring::frontend

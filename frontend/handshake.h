@@ -15,6 +15,10 @@
 //
 // The backend's word is never trusted: nodes are parsed by xenbus/nodes.h, states that make no
 // sense are waited out until the deadline. One owner thread.
+//
+// A toolstack that takes a disk away and gives one of the same number makes our directory anew: the
+// node by which we marked ours is missing then, and nothing is written there any more, for it may
+// be another frontend's. The disk that it belonged to has gone for good, whatever is there now.
 #pragma once
 
 #include <atomic>
@@ -40,6 +44,9 @@ struct ControlSignal {
   std::function<void()> on_wake;  // runs on that thread after `wake` was signalled
 };
 
+// Below a frontend's directory: which connection of which process it is. Ours alone.
+inline constexpr const char* kConnectionNode = "connection";
+
 class Handshake {
  public:
   using Clock = std::chrono::steady_clock;
@@ -51,6 +58,8 @@ class Handshake {
 
   [[nodiscard]] const DevicePath& device() const { return device_; }
   [[nodiscard]] const std::string& backend_directory() const { return backend_directory_; }
+  // What our directory is marked with, in its node kConnectionNode.
+  [[nodiscard]] const std::string& mark() const { return mark_; }
   // Of the toolstack: false means that nothing but bounced data may be shared (XSA-403).
   [[nodiscard]] bool trusted() const { return trusted_; }
 
@@ -86,12 +95,15 @@ class Handshake {
   Result<> watch_backend();
   Result<bool> step_towards_ready(Deadline& grace);
   Result<> move_to(XenbusState state);
+  Result<> check_same_disk(StoreView& store) const;
   Error describe_wait(const std::string& wish, const Error& why);
 
   DevicePath device_;
   std::string directory_;          // ours
   std::string backend_directory_;  // as the toolstack wrote it
   bool trusted_ = true;
+  std::string mark_;
+  bool is_marked_ = false;
   std::unique_ptr<Store> store_;
   ControlSignal* signal_;
 };

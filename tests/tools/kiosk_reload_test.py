@@ -5,6 +5,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,10 +81,22 @@ class VirtualDisks(Kiosk):
         self.attach(self.old)
         self.start_kiosk("--devices", self.configure("vbd:xvda"), domain=1)
         self.wait_for_page("/page.html", b"old page")
-        self.detach()
-        self.attach(self.new)
-        self.wait_for_page("/page.html", b"new page")
-        self.assertEqual(self.ask("/large.bin"), (200, b"small now"))
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as client:
+            client.sendall(b"GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            begin = client.recv(1000, socket.MSG_WAITALL)
+            self.detach()
+            self.attach(self.new)
+            self.wait_for_page("/page.html", b"new page")
+            self.assertEqual(self.ask("/large.bin"), (200, b"small now"))
+            rest = b""
+            while part := client.recv(1 << 20):
+                rest += part
+        # Its disk has gone: what was on its way arrives, and then the client sees that it is cut
+        # short. Nothing of the new archive is mixed in.
+        head, body = (begin + rest).split(b"\r\n\r\n", 1)
+        self.assertIn(f"Content-Length: {LARGE_BYTES}".encode(), head)
+        self.assertLess(len(body), LARGE_BYTES)
+        self.assertTrue(self.large.startswith(body))
         self.assertEqual(self.kiosk.stop()[0], 0)
 
     def test_without_its_disk_it_serves_what_is_built_in(self):

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/unique_fd.h"
+#include "frontend/handshake.h"
 #include "tools/common/reach_host.h"
 #include "xenbus/device_path.h"
 #include "xenbus/nodes.h"
@@ -88,7 +89,10 @@ class StoreWatch final : public DeviceWatch {
     const XenbusState state = TRY(read_state(store_->now(), *backend));
     const bool is_ready = state == XenbusState::kInitWait || state == XenbusState::kInitialised ||
                           state == XenbusState::kConnected;
-    return Presence{is_ready ? Presence::State::kReady : Presence::State::kComing, *backend, {}};
+    const auto connection =
+        TRY(read_optional(store_->now(), directory + "/" + frontend::kConnectionNode));
+    return Presence{is_ready ? Presence::State::kReady : Presence::State::kComing, *backend,
+                    connection.value_or("")};
   }
 
  private:

@@ -23,7 +23,9 @@ struct Presence {
   enum class State : unsigned char { kGone, kComing, kReady };
   State state = State::kGone;
   std::string identity;  // what is there: another one under the same name has another
-  std::string version;   // of a file: another one if it was written to since
+  // Of a file: another one if it was written to since. Of a virtual disk: which connection it has
+  // (frontend::Disk::connection()), empty if none.
+  std::string version;
 };
 
 class DeviceWatch {

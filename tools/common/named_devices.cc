@@ -15,6 +15,8 @@
 namespace splitring::tools {
 namespace {
 
+constexpr int kRetryPauseMs = 500;
+
 void signal_fd(int fd) {
   const uint64_t one = 1;
   // An eventfd takes it: its count is far from full.
@@ -117,7 +119,8 @@ bool NamedDevices::wait_for_change() {
       {{stop_.get(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {reload_.get(), POLLIN, 0}}};
   if (files_) fds[1].fd = files_->fd();
   if (store_) fds[2].fd = store_->fd();
-  while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
+  const bool tries_again = std::ranges::any_of(devices_, &Device::is_tried_again);
+  while (::poll(fds.data(), fds.size(), tries_again ? kRetryPauseMs : -1) < 0 && errno == EINTR) {
   }
   if (fds[0].revents != 0) return false;
   if (fds[3].revents != 0) take_reload();
@@ -144,7 +147,10 @@ void NamedDevices::look_at(Device& device) {
     presence = std::move(*seen);
   }
   if (device.disk) {
-    if (presence.state != Presence::State::kGone && presence.identity == device.identity) return;
+    // Another one may have been attached under the same name before anybody looked.
+    const bool is_another = presence.identity != device.identity ||
+                            (device.ring != nullptr && presence.version != device.version);
+    if (presence.state != Presence::State::kGone && !is_another) return;
     unplug(device);
   }
   if (presence.state == Presence::State::kReady) plug(device, presence);
@@ -152,6 +158,9 @@ void NamedDevices::look_at(Device& device) {
 
 void NamedDevices::plug(Device& device, const Presence& presence) {
   auto opened = disks_.open(device.config.uri, device.config.read_only, device.config.lanes);
+  // Held by someone who may let go without our hearing of it, an older disk of ours perhaps.
+  device.is_tried_again =
+      !opened && (opened.error().code == Errc::kBusy || opened.error().code == Errc::kLimit);
   if (!opened) {
     note(device, opened.error().what);
     // What the attempt itself stirred up is no reason for another one.
@@ -166,7 +175,7 @@ void NamedDevices::plug(Device& device, const Presence& presence) {
   {
     const std::lock_guard lock(mutex_);
     device.identity = presence.identity;
-    device.version = presence.version;
+    device.version = ring == nullptr ? presence.version : ring->connection();
     device.disk = disk;
     device.ring = ring;
     device.was_plugged = true;

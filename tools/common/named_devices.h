@@ -6,9 +6,9 @@
 //
 // What passes through each of them is counted. A thread of its own looks after them; handlers run
 // there, one at a time, and may take their time. What cannot be opened is said in the log and tried
-// again when something about it changes. Another disk that takes a name's place (a file renamed
-// over the old one) is an unplug and a plug. A file that is written to in place is the same disk
-// until reload().
+// again when something about it changes, or, if somebody else has it, now and then. Another disk
+// that takes a name's place (a file renamed over the old one) is an unplug and a plug. A file that
+// is written to in place is the same disk until reload().
 //
 // Thread-safe. Devices are shared: who still holds one that was unplugged holds a disk that fails.
 // All must have been let go before this goes.
@@ -80,6 +80,7 @@ class NamedDevices {
     std::shared_ptr<StatsDevice> disk;
     const frontend::Disk* ring = nullptr;  // what the disk counts for, if it is one
     bool was_plugged = false;
+    bool is_tried_again = false;  // after a pause, whatever is heard
     std::string error;
   };
 

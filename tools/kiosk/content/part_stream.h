@@ -2,6 +2,7 @@
 // bytes of a value in turn, a chunk at a time.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "tools/kiosk/content/representation.h"
@@ -10,11 +11,13 @@
 
 namespace splitring::kiosk {
 
-// What the streams of one thread take at a time: less as they grow in number, so that the memory of
-// all stays within bounds. Shared with streams that outlive who made it.
+class PartStream;
+
+// The streams of one thread, and what they take at a time: less as they grow in number, so that the
+// memory of all stays within bounds. Shared with streams that outlive who made it.
 struct StreamBudget {
   uint64_t bytes = uint64_t{64} << 20;
-  uint64_t streams = 0;
+  std::set<PartStream*> streams = {};
 
   [[nodiscard]] uint64_t chunk_bytes() const;
 };
@@ -27,11 +30,17 @@ class PartStream final : public http::BodyStream, private ValueReader::Client {
   ~PartStream() override;
   void next(http::Exchange& exchange) override;
 
+  // Ends the answer where it is: its disk has gone. Nothing if a read is under way, which says so
+  // itself.
+  void cut();
+  [[nodiscard]] bool is_of(const Mount& mount) const { return &reader_.mount() == &mount; }
+
  private:
   void on_bytes(std::span<const std::byte> bytes) override;
   void on_failure(IoStatus status) override;
 
   ValueReader reader_;
+  bool is_reading_ = false;
   std::vector<Part> parts_;
   std::shared_ptr<StreamBudget> budget_;
   http::WorkerMetrics& metrics_;

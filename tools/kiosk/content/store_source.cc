@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 
 #include "tools/kiosk/content/compress.h"
@@ -20,6 +21,8 @@ using http::Exchange;
 using http::Known;
 using http::Request;
 using http::Response;
+
+constexpr std::chrono::milliseconds kAskAgain{500};
 
 // Of the bytes as they are sent: the same file has the same tag tomorrow and on another machine.
 std::string content_tag(std::span<const std::byte> bytes) {
@@ -50,6 +53,7 @@ StoreSource::StoreSource(const VolumeSlot& slot, const StoreSourceOptions& optio
       loop_(loop),
       metrics_(metrics),
       cache_(options.cache_bytes),
+      ask_again_(loop, [this] { ask_old_disks(); }),
       // A thread that nobody asks must let go of an old volume too.
       subscription_(slot.subscribe([this] { loop_.post([this] { (void)mount_current(); }); })) {
   loop.add_end_of_turn(*this);
@@ -82,6 +86,7 @@ StoreSource::Mounted StoreSource::mount_current() {
   fills_.clear();
   cache_.clear();
   mount_.reset();
+  ask_old_disks();
   const auto volume = slot_.get();
   mounted_ = volume == nullptr ? Mounted::kNothing : Mounted::kRefused;
   if (volume == nullptr) return mounted_;
@@ -97,6 +102,57 @@ StoreSource::Mounted StoreSource::mount_current() {
   std::erase_if(mounts_, [](const std::weak_ptr<Mount>& old) { return old.expired(); });
   mounts_.push_back(mount_);
   return mounted_ = Mounted::kVolume;
+}
+
+// A read of a disk that was replaced, by which to learn whether it has gone.
+struct StoreSource::Question : BlockRequest {
+  StoreSource* source = nullptr;
+  std::shared_ptr<Mount> mount;
+  LaneMemory memory;
+  iovec buffer{};
+};
+
+// A client that takes its time would keep a disk that has gone, and with it all that was granted
+// for it: the next one could not be connected for as long. One that is still there is asked again:
+// it may be on its way out.
+void StoreSource::ask_old_disks() {
+  const std::vector<std::weak_ptr<Mount>> mounts = mounts_;
+  for (const std::weak_ptr<Mount>& weak : mounts)
+    if (const auto mount = weak.lock(); mount != nullptr && mount != mount_) ask_old_disk(mount);
+}
+
+void StoreSource::ask_old_disk(const std::shared_ptr<Mount>& mount) {
+  LaneReader* const reader = mount->reader();
+  const bool is_streaming = std::ranges::any_of(
+      budget_->streams, [&](const PartStream* stream) { return stream->is_of(*mount); });
+  if (!is_streaming || reader == nullptr || asked_.contains(mount.get())) return;
+  const uint32_t block = reader->lane().geometry().logical_block_bytes;
+  auto memory = LaneMemory::allocate(reader->lane(), block);
+  if (!memory) return;
+  auto* const question = new Question;  // its completion's, which comes exactly once
+  question->source = this;
+  question->mount = mount;
+  question->memory = std::move(*memory);
+  question->buffer = {question->memory.bytes().data(), block};
+  question->buffers = std::span(&question->buffer, 1);
+  question->complete = [](BlockRequest& request) noexcept {
+    const std::unique_ptr<Question> answered(static_cast<Question*>(&request));
+    StoreSource& source = *answered->source;
+    source.asked_.erase(answered->mount.get());
+    if (answered->status == IoStatus::kGone)
+      source.cut_streams_of(*answered->mount);
+    else
+      source.ask_again_.set(source.loop_.now() + kAskAgain);
+    answered->memory = {};
+  };
+  asked_.insert(mount.get());
+  reader->start(*question);
+}
+
+void StoreSource::cut_streams_of(const Mount& mount) {
+  const std::vector<PartStream*> streams(budget_->streams.begin(), budget_->streams.end());
+  for (PartStream* const stream : streams)
+    if (stream->is_of(mount)) stream->cut();
 }
 
 std::string_view StoreSource::cache_key(const Request& request) {

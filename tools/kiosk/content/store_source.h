@@ -3,7 +3,8 @@
 // What was asked for once is kept as a prepared answer and sent from memory from then on; what is
 // too large to be kept is streamed from the memory that the disk filled. What pays to be compressed
 // is so in slices, one a turn of the loop: nobody waits for somebody else's. When the volume is
-// replaced everything that was kept is forgotten; answers under way end with the old volume.
+// replaced everything that was kept is forgotten; answers under way end with the old volume, or
+// where they are if its disk has gone.
 //
 //   /dir/file    the value dir/file, in the best coding that the client accepts and the store has
 //                (file.br, file.zst, file.gz) or that pays to be made
@@ -17,6 +18,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "tools/kiosk/content/part_stream.h"
@@ -47,6 +49,7 @@ class StoreSource final : public http::Source, private http::Loop::EndOfTurn {
 
  private:
   class Fill;
+  struct Question;
   // What a path leads to.
   struct Found {
     std::unique_ptr<kv::Value> value;
@@ -67,6 +70,9 @@ class StoreSource final : public http::Source, private http::Loop::EndOfTurn {
   void stream(const http::Request& request, http::Exchange& exchange, Found found);
   void answer(const http::Request& request, http::Exchange& exchange, const CachedResponse& cached);
   [[nodiscard]] std::unique_ptr<Fill> take_out(Fill& fill);
+  void ask_old_disks();
+  void ask_old_disk(const std::shared_ptr<Mount>& mount);
+  void cut_streams_of(const Mount& mount);
   void filled(Fill& fill, std::span<const std::byte> bytes);
   bool at_end_of_turn() override;
   void keep(Fill& fill, std::span<const std::byte> bytes);
@@ -87,6 +93,8 @@ class StoreSource final : public http::Source, private http::Loop::EndOfTurn {
   std::map<std::string, std::unique_ptr<Fill>, std::less<>> fills_;  // by the cache's key
   std::vector<std::unique_ptr<Fill>> old_fills_;                     // of volumes before
   std::deque<Fill*> compressing_;  // of both: the first one is at work
+  std::set<const Mount*> asked_;   // old mounts whose disk owes an answer to a Question
+  http::Loop::Timer ask_again_;
   uint64_t filling_bytes_ = 0;
   const uint64_t subscription_;
 

@@ -37,6 +37,7 @@ class ValueReader {
   // later. Precondition: offset < value().size(); most != 0; no read is under way.
   void read(uint64_t offset, uint64_t most);
   [[nodiscard]] const kv::Value& value() const { return *value_; }
+  [[nodiscard]] const Mount& mount() const { return *mount_; }
 
  private:
   struct DiskRead : BlockRequest {

@@ -231,7 +231,7 @@ void Connection::give(std::span<const std::byte> bytes) {
 void Connection::abort() {
   stream_left_ = 0;
   keep_alive_ = false;
-  if (sent_ == 0 && state_ != State::kDead) return send(status_page(500));
+  if (sent_ == 0 && is_awaited_ && state_ != State::kDead) return send(status_page(500));
   is_awaited_ = false;
   die();
   run();

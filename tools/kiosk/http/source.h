@@ -52,7 +52,8 @@ class Exchange {
 
   // For a BodyStream. The bytes stay as they are until its next() is called, or it goes.
   virtual void give(std::span<const std::byte> bytes) = 0;
-  // The body cannot be brought: the client learns by a short one.
+  // The body cannot be brought: the client learns by a short one. A stream that learns so by other
+  // means than its next() may say it at any time from its first give() on, once.
   virtual void abort() = 0;
 };
 
