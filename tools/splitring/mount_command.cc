@@ -131,6 +131,7 @@ void add_mount_command(CLI::App& program, Session& session) {
       "Returns once the files are there; umount DIR, or fusermount3 -u DIR, ends it, and so does\n"
       "SIGTERM. Everything is on the disk then.\n"
       "Examples:\n"
+      "  splitring mount raw:stick.img /mnt -o uid=1000,gid=1000\n"
       "  splitring mount raw:docs.tar /mnt\n"
       "  splitring mount archive:docs.tar.zst /mnt -o allow_other\n"
       "  splitring mount -f vbd:xvda /mnt");

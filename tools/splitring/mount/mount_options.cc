@@ -11,10 +11,10 @@ namespace {
 
 constexpr const char* kKnown =
     "ro, rw, uid=N, gid=N, umask=MODE, fmask=MODE, dmask=MODE, allow_other, tz=UTC, discard, "
-    "noexec, noatime, nodiratime, relatime, sync, dirsync";
+    "noexec, noatime, nodiratime, relatime, sync";
 
 // Passed on; nosuid and nodev always are.
-constexpr std::array kKernel{"noexec", "noatime", "nodiratime", "relatime", "sync", "dirsync"};
+constexpr std::array kKernel{"noexec", "noatime", "nodiratime", "relatime", "sync"};
 // True already, or of no meaning here: what mount(8) and fstab add.
 constexpr std::array kTaken{"defaults", "rw",     "nosuid", "nodev",  "exec",   "async",
                             "auto",     "noauto", "user",   "nofail", "_netdev"};

@@ -1,49 +1,81 @@
 #include "tools/splitring/mount/open_tree.h"
 
-#include <array>
+#include <chrono>
+#include <thread>
+#include <vector>
 
 #include "fs/tar/tar_header.h"
 #include "tools/common/archive.h"
+#include "tools/splitring/mount/fat_tree.h"
 #include "tools/splitring/mount/tar_tree.h"
 
 namespace splitring::tools {
 namespace {
 
+// umount(8) returns before the program that it ends has closed the disk, and the kernel closes what
+// a killed one had open in its own time.
+constexpr int kTriesOfBusy = 40;
+constexpr std::chrono::milliseconds kBetweenTries{50};
+
 Result<OpenTree> open_disk(Disks& disks, const std::string& uri, bool read_only) {
   OpenTree opened;
-  opened.disk = TRY(disks.open(uri, read_only));
+  auto disk = disks.open(uri, read_only);
+  for (int tries = 1; !disk && disk.error().code == Errc::kBusy && tries < kTriesOfBusy; tries++) {
+    std::this_thread::sleep_for(kBetweenTries);
+    disk = disks.open(uri, read_only);
+  }
+  opened.disk = TRY(std::move(disk));
   opened.lane = TRY(opened.disk->open_queue({}));
   return opened;
 }
 
+// Of an archive its first header is sound. What is neither is for the volume to explain.
 Result<TreeKind> find_kind(const OpenTree& opened) {
   std::vector<std::byte> begin(opened.disk->geometry().logical_block_bytes);
   TRY_VOID(opened.lane->read(Sectors{0}, begin));
-  if (parse_tar_header(TarBlock(begin.data(), kTarBlockBytes))) return TreeKind::kTar;
-  return fail(Errc::kInvalid, "no tar archive");
+  return parse_tar_header(TarBlock(begin.data(), kTarBlockBytes)) ? TreeKind::kTar : TreeKind::kFat;
 }
 
-Result<> open_tar(OpenTree& opened, const std::string& uri, const MountOptions& options,
-                  Complaints& complaints) {
+Result<OpenTree> open_tar(OpenTree opened, const std::string& uri, const MountOptions& options,
+                          Complaints& complaints) {
   auto files = TRY(open_archive(*opened.lane, uri));
   for (const std::string& warning : files->warnings()) complaints.say(warning);
   const uint64_t bytes = opened.disk->geometry().capacity.bytes();
   opened.tree = std::make_unique<TarTree>(std::move(files), options, bytes, complaints);
-  return {};
+  return opened;
+}
+
+Result<OpenTree> open_fat(OpenTree opened, const MountOptions& options, Complaints& complaints) {
+  auto volume = TRY(FatVolume::open(
+      *opened.lane,
+      {.read_only = options.read_only, .utc = options.utc, .discard = options.discard}));
+  opened.tree = std::make_unique<FatTree>(std::move(volume), options, complaints);
+  return opened;
+}
+
+Result<OpenTree> open_as(OpenTree opened, const std::string& uri, TreeKind kind, bool is_certain,
+                         const MountOptions& options, Complaints& complaints) {
+  if (kind == TreeKind::kTar) return open_tar(std::move(opened), uri, options, complaints);
+  auto fat = open_fat(std::move(opened), options, complaints);
+  if (!fat) return fail_within(uri + (is_certain ? "" : ": no tar archive"), fat.error());
+  return fat;
 }
 
 }  // namespace
 
 Result<OpenTree> open_tree(Disks& disks, const std::string& uri, std::optional<TreeKind> kind,
                            const MountOptions& options, Complaints& complaints) {
-  OpenTree opened = TRY(open_disk(disks, uri, true));
-  if (!kind) {
-    const auto found = find_kind(opened);
-    if (!found) return fail_within(uri, found.error());
-    kind = *found;
+  const bool is_certain = kind.has_value();
+  if (!is_certain) {
+    // Only a disk with a volume is opened for writing, and that once nobody reads it any more.
+    OpenTree opened = TRY(open_disk(disks, uri, true));
+    kind = TRY(find_kind(opened));
+    if (kind == TreeKind::kTar || options.read_only)
+      return open_as(std::move(opened), uri, *kind, is_certain, options, complaints);
   }
-  TRY_VOID(open_tar(opened, uri, options, complaints));
-  return opened;
+  const bool read_only = *kind == TreeKind::kTar || options.read_only;
+  return open_as(TRY(open_disk(disks, uri, read_only)), uri, *kind, is_certain, options,
+                 complaints);
 }
 
 }  // namespace splitring::tools
