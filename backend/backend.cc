@@ -222,7 +222,7 @@ class StoreBackend final : public Backend {
       spdlog::error("{} devices are all that one backend serves", kMaxDevices);
       return devices_.end();
     }
-    DevicePath path{options_.kinds[key.kind], host_.domain(), DomId{key.domain}, key.device};
+    const DevicePath path{options_.kinds[key.kind], host_.domain(), DomId{key.domain}, key.device};
     // Only what has a directory becomes a device, and only if it is meant for us.
     const auto state = read_state(store_->now(), path.backend_directory());
     if (!state || *state == XenbusState::kUnknown) return devices_.end();
@@ -233,7 +233,11 @@ class StoreBackend final : public Backend {
       spdlog::error("{}: {}", name_of(key), watched.error().what);
       return devices_.end();
     }
-    return devices_.emplace(key, std::make_unique<Device>(std::move(path), context_)).first;
+    const auto added = devices_.emplace(key, std::make_unique<Device>(path, context_)).first;
+    // One that died while no backend ran.
+    const auto alive = store_->is_introduced(path.frontend);
+    if (alive && !*alive) added->second->domain_died();
+    return added;
   }
 
   Host& host_;

@@ -136,6 +136,21 @@ TEST(BackendDevice, B33_ADeadGuestLeavesNothingAndItsNumberIsFree) {
   }
 }
 
+TEST(BackendDevice, B33_AGuestThatDiedWhileNoBackendRanLeavesNothing) {
+  const ScratchImage image(1U << 20);
+  LiveBackend live;
+  EmulatedControl control = live.machine.control();
+  LiveDevice device(live, image.uri());
+  ASSERT_TRUE(device.connect());
+  live.stop();
+  must(control.destroy_domain(DomId{1}));
+  ASSERT_EQ(device.node("state"), "4");
+  live.start();
+  EXPECT_TRUE(live.wait_for(device.path.backend_directory() + "/state",
+                            [](const std::string& state) { return state.empty(); }));
+  EXPECT_TRUE(live.wait_for_report([](const auto& reports) { return reports.empty(); }));
+}
+
 TEST(BackendDevice, B33_ANewGuestOfTheSameNumberKeepsItsDirectory) {
   LiveBackend live;
   EmulatedControl control = live.machine.control();
