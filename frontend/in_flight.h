@@ -25,6 +25,7 @@ struct RingRequest {
   uint32_t buffer_index = 0;
   size_t buffer_offset = 0;
   uint32_t byte_count = 0;
+  uint32_t zero_pages = 0;  // segments of a write-zeroes: each names the pool's page of zeroes
 };
 
 class InFlight {

@@ -165,6 +165,7 @@ void Lane::give_bounce_pages(uint32_t first) noexcept {
 void Lane::give_back(RingRequest& entry) noexcept {
   give_bounce_pages(entry.first_bounce);
   if (entry.descriptor != kNoPage) pool_.give_descriptor(entry.descriptor);
+  zero_page_uses_ -= entry.zero_pages;
   in_flight_.give(entry);
 }
 

@@ -118,8 +118,9 @@ class Lane final : public BlockQueue {
   uint32_t seen_changes_;
   std::unique_ptr<LaneConnection> connection_;
   InFlight in_flight_;
-  RequestList waiting_;  // not, or not all, in the ring
-  RequestList ready_;    // answered without the ring: completed by the next poll
+  uint32_t zero_page_uses_ = 0;  // segments in flight that name it
+  RequestList waiting_;          // not, or not all, in the ring
+  RequestList ready_;            // answered without the ring: completed by the next poll
   std::array<blkif::Segment, kMaxIndirectSegmentsUsed> segments_{};
 
   bool armed_ = false;  // prepare_to_wait() promised a wake-up that has not been acknowledged

@@ -11,6 +11,11 @@ namespace {
 // cutting a large request to pieces.
 constexpr uint32_t kFewSegments = 32;
 
+// A backend that maps each segment for itself (xen-blkback) maps the page of zeroes as often as
+// segments name it, and Xen lets a grant be mapped 128 times (xen/common/grant_table.c: the
+// counters of pins have 8 bits, and the highest is a warning).
+constexpr uint32_t kMaxZeroPageUses = 128;
+
 uint8_t wire_operation(Operation operation) {
   return operation == Operation::kRead ? blkif::kOpRead : blkif::kOpWrite;
 }
@@ -59,6 +64,7 @@ RingRequest& Lane::take_entry(BlockRequest& request, uint8_t operation) noexcept
   entry.operation = operation;
   entry.descriptor = kNoPage;
   entry.first_bounce = kNoPage;
+  entry.zero_pages = 0;
   Progress(request).one_more_outstanding();
   counters_.ring_requests.add();
   return entry;
@@ -154,7 +160,8 @@ Lane::Draft Lane::draft_data(const BlockRequest& request, BufferCursor& cursor, 
 
 Lane::Draft Lane::draft_zeroes(uint64_t left, uint32_t max_segments) noexcept {
   Draft draft;
-  while (draft.byte_count != left && draft.segment_count != max_segments)
+  const uint32_t most = std::min(max_segments, kMaxZeroPageUses - zero_page_uses_);
+  while (draft.byte_count != left && draft.segment_count != most)
     add_segment(draft, pool_.zero_page(), 0,
                 static_cast<uint32_t>(std::min<uint64_t>(kPageSize, left - draft.byte_count)));
   return draft;
@@ -181,6 +188,7 @@ bool Lane::send_part(BlockRequest& request) noexcept {
   RingRequest& entry = take_entry(request, wire_operation(request.operation));
   entry.first_bounce = draft.first_bounce;
   entry.byte_count = draft.byte_count;
+  if (zeroes) zero_page_uses_ += entry.zero_pages = draft.segment_count;
   entry.buffer_index = static_cast<uint32_t>(start.index());
   entry.buffer_offset = start.offset();
   push(request, entry, draft);

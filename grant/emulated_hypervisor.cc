@@ -12,6 +12,8 @@ namespace {
 constexpr uint32_t kFirstRef = 8;    // grant_table.h: GNTTAB_NR_RESERVED_ENTRIES
 constexpr uint32_t kPorts = 131072;  // event_channel.h: EVTCHN_FIFO_NR_CHANNELS; 0 is never used
 constexpr uint64_t kNoHandle = 0;
+// xen/common/grant_table.c: 8 bits count the mappings, and the highest says that it is enough.
+constexpr uint32_t kMaxPinsOfGrant = 128;
 
 std::string name(DomId id) { return "domain " + std::to_string(raw(id)); }
 
@@ -305,7 +307,13 @@ Result<> EmulatedHypervisor::map(HandleId handle_id, uint64_t token, DomId grant
     const Grant* grant = TRY(domain->check(mapper, refs[i], access));
     pages[i] = {grant->source, grant->page};
   }
-  for (const GrantRef ref : refs) domain->find(ref)->pins++;
+  size_t pinned = 0;
+  while (pinned < refs.size() && domain->find(refs[pinned])->pins < kMaxPinsOfGrant)
+    domain->find(refs[pinned++])->pins++;
+  if (pinned != refs.size()) {
+    while (pinned != 0) domain->find(refs[--pinned])->pins--;
+    return fail(Errc::kLimit, "a grant of " + name(granter) + " is mapped too often");
+  }
   mapper.counts.pins += static_cast<uint32_t>(refs.size());
   handle->batches.emplace(
       token, Handle::Batch{std::move(domain), std::vector<GrantRef>(refs.begin(), refs.end())});

@@ -97,6 +97,18 @@ TEST_F(Rules, B26_ABadReferenceAtAnyPlaceOfABatchLeavesNothingPinned) {
   EXPECT_TRUE(map(back_, 1, refs)) << "the token of a refused batch is free";
 }
 
+TEST_F(Rules, AGrantIsMapped128TimesAndNoMore) {
+  const auto refs = share(2);
+  ASSERT_TRUE(map(back_, 1, std::vector<GrantRef>(100, refs[0])));
+  std::vector<GrantRef> more(29, refs[0]);
+  more.front() = refs[1];
+  EXPECT_TRUE(map(back_, 2, more));
+  EXPECT_EQ(map(back_, 3, more).error().code, Errc::kLimit);
+  EXPECT_EQ(counts(kBackend).pins, 129U) << "a refused batch leaves nothing pinned";
+  ASSERT_TRUE(rules_.unmap(back_, 2));
+  EXPECT_TRUE(map(back_, 3, more));
+}
+
 TEST_F(Rules, B25_OneReferenceManyTimesInABatchIsPinnedAsOften) {
   const auto refs = share(1);
   const std::vector<GrantRef> many(11, refs[0]);
