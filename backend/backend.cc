@@ -16,6 +16,7 @@
 
 #include "backend/device.h"
 #include "backend/handover.h"
+#include "backend/journal_folder.h"
 #include "base/parse.h"
 #include "base/unique_fd.h"
 
@@ -89,6 +90,8 @@ class StoreBackend final : public Backend {
     std::random_device random;
     options_.offer.instance = std::to_string(uint64_t{random()} << 32 | random());
     store_ = TRY(host_.open_store());
+    if (!options_.journal_directory.empty())
+      TRY_VOID(set_up_journals(options_.journal_directory, store_->now(), host_.domain()));
     for (const std::string& kind : options_.kinds)
       roots_.push_back("/local/domain/" + std::to_string(raw(host_.domain())) + "/backend/" + kind);
     changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

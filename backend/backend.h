@@ -44,6 +44,9 @@ struct BackendOptions {
   std::vector<std::filesystem::path> allowed_roots;
   // Ring and data pages of all devices together that may be mapped (B39).
   uint32_t max_mapped_pages = 1U << 18;
+  // Where what a killed process has taken and not answered is kept for the next one: memory that
+  // outlives processes, as /run is; made if it is not there. Empty: nowhere.
+  std::filesystem::path journal_directory;
   // How long a closing device waits for its image: then it says Closed nevertheless, and its report
   // that the image hangs (B37).
   std::chrono::seconds drain_timeout{10};

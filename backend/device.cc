@@ -7,16 +7,10 @@
 #include "backend/device_snapshot.h"
 #include "backend/handover.h"
 #include "backend/image_policy.h"
+#include "backend/journal_folder.h"
+#include "base/parse.h"
 
 namespace splitring::backend {
-
-namespace {
-
-// The kernel lets go of the files of a process that was killed with I/O in flight only after the
-// process has gone, and with them of the lock of the image.
-constexpr std::chrono::seconds kBusyPatience{2};
-
-}  // namespace
 
 Device::Device(DevicePath path, const DeviceContext& context)
     : path_(std::move(path)),
@@ -51,6 +45,9 @@ Result<Device::Snapshot> Device::read(Store& store) const {
     now.ready = !TRY(read_optional(view, backend + "/script")) ||
                 TRY(read_optional(view, backend + "/hotplug-status")) == "connected";
     now.rest = TRY(read_optional(view, backend + "/" + kRestNode)).has_value();
+    if (now.own == XenbusState::kConnected && !context_.options->journal_directory.empty())
+      now.journal =
+          parse_decimal(TRY(read_optional(view, backend + "/" + kJournalNode)).value_or(""));
     now.handover = TRY(read_optional(view, backend + "/" + kHandoverNode)).has_value();
     if (domain_dead_) return {};
     now.belongs = link == frontend && TRY(read_optional(view, frontend + "/backend")) == backend;
@@ -128,9 +125,15 @@ bool Device::hangs() const {
 
 // What a new directory asks for, or one that another backend process has left.
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
-  // First, so that a frontend knows that another process speaks (BackendOffer::instance).
+  if (wait_for_predecessor(now)) return {};
+  // First, so that a frontend knows that another process speaks (BackendOffer::instance). One that
+  // goes on where another ended speaks for that.
   offer_ = context_.options->offer;
-  if (now.rest) offer_ = widened(offer_, TRY(read_offer(store.now(), path_.backend_directory())));
+  if (now.rest || now.journal) {
+    const BackendOffer promised = TRY(read_offer(store.now(), path_.backend_directory()));
+    offer_ = widened(offer_, promised);
+    if (now.journal) offer_.instance = promised.instance;
+  }
   TRY_VOID(change(store, [&](StoreView& view) {
     return write_offer(view, path_.backend_directory(), offer_);
   }));
@@ -141,6 +144,7 @@ Result<> Device::first_sight(Store& store, const Snapshot& now) {
   if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
   if (now.own == XenbusState::kInitWait) return follow_frontend(store, now);
   if (TRY(go_on(store, now))) return {};
+  TRY_VOID(speak_for_ourselves(store));
   spdlog::info("{}: taking over from a backend that has ended", name_);
   const bool frontend_up = now.frontend == XenbusState::kInitialised ||
                            now.frontend == XenbusState::kConnected ||
@@ -160,7 +164,9 @@ Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
     case XenbusState::kInitialised:
     case XenbusState::kConnected:
       if (!workers_.empty()) return connected_ ? check_capacity(store) : Result<>();
-      return waiting && now.ready && disk_ ? connect(store, now) : Result<>();
+      if (!waiting || !now.ready || !disk_) return {};
+      TRY_VOID(begin_journals(store));
+      return connect(store);
     case XenbusState::kClosing:
       stop_workers("the frontend closes");
       return workers_.empty() && own_ != XenbusState::kClosed ? enter(store, XenbusState::kClosing)
@@ -187,11 +193,7 @@ Result<> Device::open_image(Store& store, const Snapshot& now) {
   OpenOptions options;
   options.read_only = mode_ != "w";
   auto disk = context_.schemes->open(target_, options);
-  if (!disk && disk.error().code == Errc::kBusy) {
-    const auto now_time = std::chrono::steady_clock::now();
-    if (!busy_since_) busy_since_ = now_time;
-    if (now_time - *busy_since_ < kBusyPatience) return {};
-  }
+  if (!disk && disk.error().code == Errc::kBusy && still_patient()) return {};
   busy_since_.reset();
   if (!disk) return refuse_image(store, now, disk.error().what);
   disk_ = std::move(*disk);
@@ -218,7 +220,7 @@ Result<> Device::refuse_image(Store& store, const Snapshot& now, std::string why
   return {};
 }
 
-Result<> Device::connect(Store& store, const Snapshot&) {
+Result<> Device::connect(Store& store) {
   FrontendNodes frontend;
   const auto read_all = store.transact([&](StoreView& view) -> Result<> {
     frontend = TRY(read_frontend(view, path_.frontend_directory(), offer_));
@@ -262,6 +264,11 @@ Result<> Device::start_workers(const FrontendNodes& frontend) {
     config.ring_refs = frontend.queues[i].ring_refs;
     config.port = frontend.queues[i].event_channel;
     config.abi = abi_;
+    if (journal_token_) {
+      config.journal = journal_path(context_.options->journal_directory, path_, i);
+      config.journal_token = *journal_token_;
+    }
+    config.start = start_;
     config.limits = limits;
     config.persistent = persistent_;
     config.polling = context_.options->polling;
@@ -323,6 +330,7 @@ Result<> Device::give_up(Store& store, std::string why) {
   error_ = std::move(why);
   log(spdlog::level::err, "{}", error_);
   stop_workers("it failed");
+  TRY_VOID(speak_for_ourselves(store));
   static_cast<void>(change(store, [&](StoreView& view) {
     return view.write(path_.backend_directory() + "/" + kErrorNode, error_);
   }));
@@ -362,6 +370,7 @@ void Device::reap_workers() {
   if (!workers_.empty()) return;
   draining_ = false;
   connected_ = false;
+  remove_journals();
 }
 
 bool Device::idle() const {

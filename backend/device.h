@@ -45,13 +45,14 @@ class Device {
   // Asks all rings to end; they have when idle() says so.
   void stop();
   [[nodiscard]] bool idle() const;
-  // Its image was in use a moment ago: step it again soon.
+  // Its image, or its rings' journals, were in use a moment ago: step it again soon.
   [[nodiscard]] bool image_busy() const { return busy_since_.has_value(); }
   // True once its directory has gone and nothing of it runs: forget it.
   [[nodiscard]] bool finished() const { return finished_; }
   // Leaves threads that do not end to themselves.
   void abandon();
-  // After stop(), once idle(): tells the process after us that it can go on with these rings.
+  // After stop(), once idle() or out of patience: leaves what the process after us needs to go on
+  // with these rings.
   void leave_to_successor(Store& store) const;
 
   [[nodiscard]] const DevicePath& path() const { return path_; }
@@ -66,9 +67,15 @@ class Device {
   Result<> first_sight(Store& store, const Snapshot& now);
   Result<> answer_script(Store& store);
   Result<bool> go_on(Store& store, const Snapshot& now);
+  Result<> speak_for_ourselves(Store& store);
+  [[nodiscard]] bool wait_for_predecessor(const Snapshot& now);
+  [[nodiscard]] bool still_patient();
+  [[nodiscard]] bool survives_us() const;
+  Result<> begin_journals(Store& store);
+  void remove_journals() const;
   Result<> open_image(Store& store, const Snapshot& now);
   Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
-  Result<> connect(Store& store, const Snapshot& now);
+  Result<> connect(Store& store);
   Result<> start_workers(const FrontendNodes& frontend);
   Result<> watch_workers(Store& store);
   Result<> wait_for_workers(Store& store);
@@ -106,6 +113,8 @@ class Device {
   XenbusState own_ = XenbusState::kUnknown;  // as the store has it
   std::string error_;
 
+  std::optional<uint64_t> journal_token_;  // of this connection, if it has journals
+  PumpStart start_ = PumpStart::kFresh;    // of its rings
   std::vector<std::unique_ptr<RingWorker>> workers_;
   uint32_t ring_pages_ = 0;
   blkif::Abi abi_{};

@@ -1,6 +1,7 @@
 // What a step of a device reads of both directories, in one transaction. For device*.cc alone.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "backend/device.h"
@@ -13,9 +14,10 @@ struct Device::Snapshot {
   bool exists = false;
   bool belongs = false;  // the two directories point at each other
   bool online = false;
-  bool ready = false;     // the toolstack's script, if there is one, has finished
-  bool handover = false;  // the script wants us to take the device over
-  bool rest = false;      // a backend before us has left its rings in order
+  bool ready = false;               // the toolstack's script, if there is one, has finished
+  bool handover = false;            // the script wants us to take the device over
+  bool rest = false;                // a backend before us has left its rings in order
+  std::optional<uint64_t> journal;  // the token of the journals that a backend before us has left
   bool discard_enabled = true;
   XenbusState own = XenbusState::kUnknown;
   XenbusState frontend = XenbusState::kUnknown;

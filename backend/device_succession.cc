@@ -1,11 +1,31 @@
 // How a device comes to us from another backend, and goes from us to the next one.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <random>
+#include <system_error>
+
 #include "backend/device.h"
 #include "backend/device_snapshot.h"
 #include "backend/handover.h"
+#include "backend/journal_folder.h"
 
 namespace splitring::backend {
+namespace {
+
+// The kernel lets go of the files of a process that was killed with I/O in flight only after the
+// process has gone, and with them of the lock of the image.
+constexpr std::chrono::seconds kBusyPatience{2};
+
+}  // namespace
+
+// A frontend that knows the process before us learns that nobody answers for that any more.
+Result<> Device::speak_for_ourselves(Store& store) {
+  if (offer_.instance == context_.options->offer.instance) return {};
+  offer_.instance = context_.options->offer.instance;
+  return change(
+      store, [&](StoreView& view) { return write_offer(view, path_.backend_directory(), offer_); });
+}
 
 // After first_sight(): the script learns of an image that could not be opened, too.
 Result<> Device::answer_script(Store& store) {
@@ -20,11 +40,12 @@ Result<> Device::answer_script(Store& store) {
   });
 }
 
-// The rings of a backend that ended in order say themselves where it ended: the frontend sees
-// nothing but a pause. The node goes first: if we die, our successor must not believe it.
+// The rings of a backend that ended in order say themselves where it ended, and those of one that
+// was killed have journals: the frontend sees nothing but a pause. The node of rest goes first: if
+// we die, our successor must not believe it.
 Result<bool> Device::go_on(Store& store, const Snapshot& now) {
-  if (!now.rest) return false;
-  TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
+  if (!now.rest && !now.journal) return false;
+  if (now.rest) TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
   if (now.own != XenbusState::kConnected || now.frontend != XenbusState::kConnected) return false;
   // A file that is another one now would answer with other bytes.
   const auto told = read_disk(store.now(), path_.backend_directory());
@@ -32,16 +53,62 @@ Result<bool> Device::go_on(Store& store, const Snapshot& now) {
       told->read_only != disk_nodes().read_only)
     return false;
   spdlog::info("{}: going on with the rings of a backend that has ended", name_);
-  TRY_VOID(connect(store, now));
+  if (now.rest) {
+    TRY_VOID(begin_journals(store));
+  } else {
+    journal_token_ = now.journal;
+    start_ = PumpStart::kGoOn;
+  }
+  TRY_VOID(connect(store));
   return true;
 }
 
+// A process that was killed is no more, but the kernel may still do its I/O.
+bool Device::wait_for_predecessor(const Snapshot& now) {
+  return now.journal &&
+         RingJournal::in_use(journal_path(context_.options->journal_directory, path_, 0)) &&
+         still_patient();
+}
+
+bool Device::still_patient() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!busy_since_) busy_since_ = now;
+  return now - *busy_since_ < kBusyPatience;
+}
+
 // A disk in memory ends with its process.
+bool Device::survives_us() const { return !target_.starts_with("mem:"); }
+
+// The token is in the store before a request can be taken, so that no other connection's journal is
+// believed.
+Result<> Device::begin_journals(Store& store) {
+  start_ = PumpStart::kFresh;
+  journal_token_.reset();
+  const std::string node = path_.backend_directory() + "/" + kJournalNode;
+  if (context_.options->journal_directory.empty() || !survives_us()) {
+    return change(store, [&](StoreView& view) -> Result<> {
+      return TRY(read_optional(view, node)) ? view.remove(node) : Result<>();
+    });
+  }
+  std::random_device random;
+  journal_token_ = uint64_t{random()} << 32 | random();
+  return change(store,
+                [&](StoreView& view) { return view.write(node, std::to_string(*journal_token_)); });
+}
+
+void Device::remove_journals() const {
+  if (journal_token_) backend::remove_journals(context_.options->journal_directory, path_);
+}
+
+// With journals there is nothing to say: a ring whose image hangs may even have requests under way.
 void Device::leave_to_successor(Store& store) const {
-  const bool survives = !target_.starts_with("mem:");
-  if (workers_.empty() || !idle() || !survives || own_ != XenbusState::kConnected) return;
-  for (const auto& worker : workers_)
-    if (worker->phase() != RingWorker::Phase::kStopped) return;
+  if (workers_.empty()) return;
+  const bool sound = std::none_of(workers_.begin(), workers_.end(), [](const auto& worker) {
+    return worker->phase() == RingWorker::Phase::kFailed ||
+           worker->phase() == RingWorker::Phase::kBroken;
+  });
+  if (!sound || !survives_us() || own_ != XenbusState::kConnected) return remove_journals();
+  if (journal_token_ || !idle()) return;
   (void)store.transact([&](StoreView& view) -> Result<> {
     // Whoever has asked for the end meanwhile gets it.
     if (TRY(read_state(view, path_.backend_directory())) != XenbusState::kConnected) return {};

@@ -22,6 +22,10 @@ namespace splitring::backend {
 // that another process can go on with the same rings and the frontend need not know.
 inline constexpr char kRestNode[] = "splitring-rest";
 
+// In the backend's directory while it is connected: the token of the journals of its rings
+// (backend/ring_journal.h), by which the next process goes on if this one is killed.
+inline constexpr char kJournalNode[] = "splitring-journal";
+
 // False for a device whose hotplug script is somebody else's.
 Result<bool> is_meant_for_us(StoreView& store, const std::string& backend_directory);
 

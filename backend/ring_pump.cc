@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <chrono>
+#include <cstring>
 #include <vector>
 
 namespace splitring::backend {
@@ -71,18 +72,24 @@ Status status_from(IoStatus status) {
 template <class Wire>
 class RingPump final : public Pump {
  public:
-  explicit RingPump(const PumpParts& parts)
+  RingPump(const PumpParts& parts, PumpStart start)
       : parts_(parts),
-        ring_(parts.ring_pages),
+        journal_(*parts.journal),
+        ring_(start == PumpStart::kGoOn ? ring_from(parts) : BackRing<Wire>(parts.ring_pages)),
         spin_(parts.polling),
-        contexts_(ring_.slots()),
-        free_(ring_.slots()) {
-    for (uint32_t i = 0; i < ring_.slots(); i++) {
+        contexts_(ring_.slots()) {
+    assert(journal_.slots() == ring_.slots());
+    free_.reserve(ring_.slots());
+    for (uint32_t i = ring_.slots(); i-- != 0;) {
       contexts_[i].pump = this;
       contexts_[i].slot = i;
       contexts_[i].complete = &RingPump::step_done;
-      free_[i] = ring_.slots() - 1 - i;
+      free_.push_back(i);
     }
+    if (start == PumpStart::kGoOn)
+      go_on();
+    else
+      journal_.start_at(ring_.consumed_index());
   }
 
   PumpEnd run() override {
@@ -129,6 +136,29 @@ class RingPump final : public Pump {
     DataHold hold;
   };
 
+  // ---- going on with what another process has left ----
+
+  static BackRing<Wire> ring_from(const PumpParts& parts) {
+    const RingJournal& journal = *parts.journal;
+    const auto unanswered = static_cast<uint32_t>(journal.unanswered().size());
+    return {parts.ring_pages, journal.consumed_index(), journal.consumed_index() - unanswered};
+  }
+
+  // In the order of the ring, so that what has to be alone comes last, as when it was taken. The
+  // doorbell rings in any case: the process before us may have ended before it did.
+  void go_on() {
+    now_ = Clock::now();
+    const std::vector<uint32_t> unanswered = journal_.unanswered();
+    for (const uint32_t slot : unanswered) std::erase(free_, slot);
+    for (const uint32_t slot : unanswered) {
+      typename Wire::Request request;
+      std::memcpy(&request, journal_.request(slot).data(), sizeof request);
+      begin(contexts_[slot], request);
+    }
+    ring_.publish_again();
+    static_cast<void>(parts_.channel->notify());
+  }
+
   // ---- taking ----
 
   bool take_requests() {
@@ -142,20 +172,21 @@ class RingPump final : public Pump {
     if (count == 0) return false;
     parts_.limits.capacity = parts_.lane->geometry().capacity;
     for (uint32_t i = 0; i < count && !alone_; i++) {
-      typename Wire::Request slot;
-      ring_.take(slot);
-      begin(slot);
+      typename Wire::Request request;
+      ring_.take(request);
+      // unanswered() never exceeds the slots, so there is a context for each.
+      Context& context = contexts_[free_.back()];
+      free_.pop_back();
+      journal_.taken(context.slot, std::as_bytes(std::span(&request, 1)));
+      begin(context, request);
     }
     served_since_wakeup_ = true;
     return true;
   }
 
-  void begin(const typename Wire::Request& slot) {
+  void begin(Context& context, const typename Wire::Request& wire) {
     CheckedRequest request;
-    Refusal refusal = blkif::check_request<Wire>(slot, parts_.limits, request);
-    // unanswered() never exceeds the slots, so there is a context for each.
-    Context& context = contexts_[free_.back()];
-    free_.pop_back();
+    Refusal refusal = blkif::check_request<Wire>(wire, parts_.limits, request);
     context.id = request.id;
     context.response_operation = request.response_operation;
     context.start = now_;
@@ -244,6 +275,7 @@ class RingPump final : public Pump {
 
   void answer(Context& context, Status status) noexcept {
     ring_.put(context.id, context.response_operation, status);
+    journal_.answered(context.slot);
     const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(now_ - context.start);
     parts_.counters->record_latency(static_cast<uint64_t>(took.count()));
     free_.push_back(context.slot);
@@ -333,6 +365,7 @@ class RingPump final : public Pump {
   }
 
   PumpParts parts_;
+  RingJournal& journal_;
   BackRing<Wire> ring_;
   SpinWait spin_;
   std::vector<Context> contexts_;
@@ -350,9 +383,9 @@ class RingPump final : public Pump {
 
 }  // namespace
 
-std::unique_ptr<Pump> make_pump(blkif::Abi abi, const PumpParts& parts) {
-  if (abi == blkif::Abi::kX86_32) return std::make_unique<RingPump<blkif::Wire32>>(parts);
-  return std::make_unique<RingPump<blkif::Wire64>>(parts);
+std::unique_ptr<Pump> make_pump(blkif::Abi abi, const PumpParts& parts, PumpStart start) {
+  if (abi == blkif::Abi::kX86_32) return std::make_unique<RingPump<blkif::Wire32>>(parts, start);
+  return std::make_unique<RingPump<blkif::Wire64>>(parts, start);
 }
 
 }  // namespace splitring::backend

@@ -16,6 +16,7 @@
 #include "backend/data_pages.h"
 #include "backend/log_limit.h"
 #include "backend/ring_counters.h"
+#include "backend/ring_journal.h"
 #include "base/spin_wait.h"
 #include "blkimage/block_device.h"
 #include "grant/event_channel.h"
@@ -30,7 +31,8 @@ struct PumpParts {
   BlockQueue* lane = nullptr;
   DataPages* data = nullptr;
   RingCounters* counters = nullptr;
-  blkif::DiskLimits limits;  // capacity is looked up again as it changes
+  RingJournal* journal = nullptr;  // of as many slots as the ring
+  blkif::DiskLimits limits;        // capacity is looked up again as it changes
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   const std::atomic<bool>* stop = nullptr;
   int stop_fd = -1;               // readable once *stop is set
@@ -54,6 +56,13 @@ class Pump {
   [[nodiscard]] virtual bool broken() const = 0;
 };
 
-std::unique_ptr<Pump> make_pump(blkif::Abi abi, const PumpParts& parts);
+// How a pump comes to its ring.
+enum class PumpStart : uint8_t {
+  kFresh,  // nothing is taken and not answered
+  kGoOn,   // as the journal says: what was taken and not answered is done, perhaps once more
+};
+
+std::unique_ptr<Pump> make_pump(blkif::Abi abi, const PumpParts& parts,
+                                PumpStart start = PumpStart::kFresh);
 
 }  // namespace splitring::backend

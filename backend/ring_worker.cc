@@ -8,7 +8,6 @@
 #include <mutex>
 
 #include "backend/data_pages.h"
-#include "backend/ring_pump.h"
 #include "base/unique_fd.h"
 
 namespace splitring::backend {
@@ -97,6 +96,13 @@ void RingWorker::run(const std::shared_ptr<Shared>& shared) {
   shared->enter(shared->phase == Phase::kServing ? Phase::kBroken : Phase::kFailed);
 }
 
+Result<RingJournal> RingWorker::open_journal(const RingConfig& config, uint32_t slots) {
+  if (config.journal.empty()) return RingJournal::create_unnamed(slots);
+  const JournalShape shape{config.journal_token, slots, static_cast<uint32_t>(config.abi)};
+  return config.start == PumpStart::kGoOn ? RingJournal::open(config.journal, shape)
+                                          : RingJournal::create(config.journal, shape);
+}
+
 Result<> RingWorker::serve(Shared& shared) {
   const RingConfig& config = shared.config;
   // Handles of this thread's own: nothing here is shared with another ring.
@@ -106,6 +112,7 @@ Result<> RingWorker::serve(Shared& shared) {
   const uint32_t slots = config.abi == blkif::Abi::kX86_32
                              ? RingLayout<blkif::Wire32>(ring.bytes()).slots()
                              : RingLayout<blkif::Wire64>(ring.bytes()).slots();
+  RingJournal journal = TRY(open_journal(config, slots));
   const auto lane = TRY(config.disk->open_queue({.depth = slots, .polling = config.polling}));
   DataPages::Options options;
   options.peer = config.peer;
@@ -122,13 +129,14 @@ Result<> RingWorker::serve(Shared& shared) {
   parts.lane = lane.get();
   parts.data = &data;
   parts.counters = &shared.counters;
+  parts.journal = &journal;
   parts.limits = config.limits;
   parts.polling = config.polling;
   parts.stop = &shared.stop;
   parts.stop_fd = shared.stop_fd.get();
   parts.log_limit = config.log_limit.get();
   parts.name = config.name;
-  const auto pump = make_pump(config.abi, parts);
+  const auto pump = make_pump(config.abi, parts, config.start);
   shared.enter(Phase::kServing);
   if (pump->run() == PumpEnd::kBroken)
     return fail(Errc::kPeer, "the frontend's request producer is impossible");

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "backend/log_limit.h"
 #include "backend/page_budget.h"
 #include "backend/ring_counters.h"
+#include "backend/ring_pump.h"
 #include "base/spin_wait.h"
 #include "blkimage/block_device.h"
 #include "ring/blkif_request.h"
@@ -30,6 +32,9 @@ struct RingConfig {
   std::vector<GrantRef> ring_refs;
   Port port{};
   blkif::Abi abi{};
+  std::filesystem::path journal;        // empty: nothing outlives this process
+  uint64_t journal_token = 0;           // of this connection of the device
+  PumpStart start = PumpStart::kFresh;  // kGoOn: as the journal says, which must be there
   blkif::DiskLimits limits;
   bool persistent = false;
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
@@ -72,6 +77,7 @@ class RingWorker {
   struct Shared;
   static void run(const std::shared_ptr<Shared>& shared);
   static Result<> serve(Shared& shared);
+  static Result<RingJournal> open_journal(const RingConfig& config, uint32_t slots);
 
   std::shared_ptr<Shared> shared_;
   std::thread thread_;

@@ -35,9 +35,18 @@ class BackRing {
   explicit BackRing(std::span<std::byte> pages)
       : BackRing(pages, Memory::load_index(pages.data() + Layout::kResponseProducer)) {}
 
-  // Attaches at an index known from elsewhere than the shared page.
-  BackRing(std::span<std::byte> pages, uint32_t first)
-      : layout_(pages), consumed_(first), seen_(first), produced_(first), published_(first) {}
+  // Attaches at indices known from elsewhere than the shared page: where requests were taken up to
+  // and answers put up to. Precondition: put up to `consumed` at most, and behind it by the slots
+  // at most.
+  BackRing(std::span<std::byte> pages, uint32_t consumed, uint32_t produced)
+      : layout_(pages),
+        consumed_(consumed),
+        seen_(consumed),
+        produced_(produced),
+        published_(produced) {
+    assert(unanswered() <= slots());
+  }
+  BackRing(std::span<std::byte> pages, uint32_t first) : BackRing(pages, first, first) {}
 
   // Looks at the request producer once. kBroken for more requests than there are free slots, which
   // includes an index that went backwards (B1, B2).
@@ -81,6 +90,13 @@ class BackRing {
     published_ = produced_;
     Memory::full_barrier();
     return passes_event(old, produced_, Memory::load_index(layout_.header(Layout::kResponseEvent)));
+  }
+
+  // For a ring that another process put answers into and may not have published: makes them
+  // visible. The owner rings the doorbell in any case.
+  void publish_again() {
+    Memory::store_index(layout_.header(Layout::kResponseProducer), published_);
+    Memory::full_barrier();
   }
 
   // Before sleeping: asks to be woken by the next request, then looks again. kEmpty: sleep now.

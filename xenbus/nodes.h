@@ -29,8 +29,9 @@ struct BackendOffer {
   uint32_t max_ring_page_order = 4;      // max-ring-page-order (and max-ring-pages)
   uint32_t max_indirect_segments = 256;  // feature-max-indirect-segments; 0: not offered
   bool persistent_grants = true;         // feature-persistent
-  // splitring-instance: which process is the backend. A node of our own that other frontends
-  // ignore: whoever sees another name than before knows that the process it had will not answer.
+  // splitring-instance: who is the backend: a process, and those that went on where it ended. A
+  // node of our own that other frontends ignore: whoever sees another name than before knows that
+  // what the backend it had has not answered will not be.
   std::string instance{};  // at most 64 bytes; empty: not said
 };
 Result<> write_offer(StoreView& store, const std::string& backend_directory,

@@ -123,6 +123,111 @@ TEST(BackendHandover, ASuccessorGoesOnWithTheSameRings) {
   }
 }
 
+// Journals lie in a folder of their own.
+class BackendJournals : public ::testing::Test {
+ protected:
+  BackendJournals() {
+    std::string name = (std::filesystem::temp_directory_path() / "rings-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    folder = name;
+  }
+  ~BackendJournals() override { std::filesystem::remove_all(folder); }
+
+  [[nodiscard]] BackendOptions options() const {
+    BackendOptions options;
+    options.journal_directory = folder / "rings";
+    return options;
+  }
+  [[nodiscard]] std::filesystem::path journal(int queue = 0) const {
+    return folder / "rings" / ("vbd-1-51712-" + std::to_string(queue));
+  }
+  // A device on an image, connected.
+  static std::unique_ptr<HandGuest> connect(HandedOver& device, const std::string& target) {
+    device.live.attach(device.path, target);
+    EXPECT_TRUE(device.live.wait_for_state(device.path, XenbusState::kInitWait));
+    auto guest = std::make_unique<HandGuest>(device.live.guest(1), device.path);
+    guest->offer_rings({.queues = 2});
+    EXPECT_TRUE(device.live.wait_for_state(device.path, XenbusState::kConnected));
+    guest->set_state(XenbusState::kConnected);
+    return guest;
+  }
+
+  std::filesystem::path folder;
+  ScratchImage image{1U << 20};
+};
+
+TEST_F(BackendJournals, LetASuccessorGoOnAsTheSameBackend) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  const std::string token = device.node(kJournalNode), instance = device.node("splitring-instance");
+  for (int i = 0; i < 3; i++) {
+    live.stop();
+    guest->push(read_request(2, 8, {guest->segment(1)}));
+    live.start();
+    EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+    EXPECT_EQ(device.node("state"), "4");
+    EXPECT_EQ(device.node(kJournalNode), token);
+    EXPECT_EQ(device.node("splitring-instance"), instance);
+  }
+}
+
+TEST_F(BackendJournals, GoWithTheConnection) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  EXPECT_TRUE(std::filesystem::exists(journal(0)) && std::filesystem::exists(journal(1)));
+  guest->set_state(XenbusState::kClosing);
+  EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "rings"));
+}
+
+TEST_F(BackendJournals, OfAnotherConnectionAreNotBelieved) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  const std::string instance = device.node("splitring-instance");
+  live.stop();
+  device.write(kJournalNode, "1");
+  live.start();
+  EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+  EXPECT_NE(device.node("error").find("no journal of this ring"), std::string::npos);
+  EXPECT_NE(device.node("splitring-instance"), instance) << "a frontend waits for answers";
+}
+
+TEST_F(BackendJournals, ThatAreLostCloseTheDevice) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  live.stop();
+  std::filesystem::remove(journal(1));
+  live.start();
+  EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+}
+
+TEST_F(BackendJournals, AreNotKeptForADiskInMemory) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, "mem:1M");
+  EXPECT_EQ(device.node(kJournalNode), "");
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "rings"));
+}
+
+TEST_F(BackendJournals, OfDevicesThatAreNoMoreAreRemovedAndNothingElse) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  live.stop();
+  const auto other = folder / "rings" / "vbd-2-51712-0";
+  const auto strange = folder / "rings" / "notes";
+  std::filesystem::copy_file(journal(0), other);
+  std::filesystem::copy_file(journal(0), strange);
+  live.start();
+  EXPECT_FALSE(std::filesystem::exists(other));
+  EXPECT_TRUE(std::filesystem::exists(strange));
+  EXPECT_TRUE(std::filesystem::exists(journal(0)));
+}
+
 TEST(BackendHandover, NoSuccessorTakesADiskInMemoryForTheOldOne) {
   LiveBackend live;
   HandedOver device(live);

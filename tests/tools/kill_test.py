@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Either end of a disk is killed at random moments with verified I/O running, again and again: the
-survivor goes on or says why, no byte is lost or stale, and in the end nothing is left behind.
+survivor goes on or says why, no byte is lost or stale, and in the end nothing is left behind. A
+backend that finds the journals of the one before goes on with the same rings, and the frontend need
+not know; without them the frontend connects again.
 
-Environment: SPLITRING_BUILD; KILLS (500) of each end; SEED (random, printed).
+Environment: SPLITRING_BUILD; KILLS (500) of each end, a tenth of them without journals; SEED (random, printed).
 """
 
 import json
@@ -73,14 +75,22 @@ class Stage:
         check(result.returncode == 0, f"splitring {' '.join(arguments)}: {result.stderr}")
         return result.stdout
 
-    def start_daemon(self):
-        daemon = Process(BUILD / "splitringd", "--host", self.host_directory)
+    def start_daemon(self, *options):
+        daemon = Process(BUILD / "splitringd", "--host", self.host_directory, *options)
         daemon.wait_for("splitringd: ready")
         return daemon
 
     def start_load(self):
         return Process(BUILD / "tests/verified_load", self.host_directory, "1", XVDA,
                        str(random.randrange(1 << 32)))
+
+    def node(self, name):
+        """Of the backend's directory of the disk."""
+        read = subprocess.run(
+            ["xenstore-read", f"/local/domain/0/backend/splitring/1/{XVDA}/{name}"], text=True,
+            capture_output=True,
+            env=dict(os.environ, XENSTORED_PATH=str(self.host_directory / "0/xenstored")))
+        return read.stdout.strip()
 
     def left_over(self):
         """What the host holds for its domains, and how many descriptors and store nodes it has."""
@@ -112,18 +122,23 @@ def check_nothing_left(stage, before, who):
     check(False, f"killed {who} leave nothing: {before} {now}")
 
 
-def kill_backend(stage):
+def kill_backend(stage, kills, *options):
+    """True if the frontend has connected once only."""
     load = stage.start_load()
-    for number in range(KILLS):
-        # A moment between none and a few hundred requests after the last reconnection.
+    load.wait_for("progress")
+    connection = stage.node("splitring-journal")
+    for number in range(kills):
+        # A moment between none and a few hundred requests after the last one.
         for _ in range(random.randrange(4)):
             load.wait_for("progress")
         stage.daemon.kill()
-        stage.daemon = stage.start_daemon()
+        stage.daemon = stage.start_daemon(*options)
         load.wait_for("progress")
         if (number + 1) % 100 == 0:
             print(f"backend killed {number + 1} times", flush=True)
+    same = connection != "" and stage.node("splitring-journal") == connection
     check("verified" in load.terminate(), "what was written is there after every kill")
+    return same
 
 
 def kill_frontend(stage):
@@ -148,9 +163,13 @@ def main():
         check_nothing_left(stage, before, "frontends")
         check(len(os.listdir(f"/proc/{stage.daemon.child.pid}/fd")) == daemon_descriptors,
               "the backend holds no descriptor of a killed frontend")
-        kill_backend(stage)
+        check(kill_backend(stage, KILLS), "the frontend has noticed no kill")
+        kill_backend(stage, KILLS // 10, "--journal", "off")
+        stage.daemon.terminate()
+        stage.daemon = stage.start_daemon()
         check_nothing_left(stage, before, "backends")
         stage.tool("detach", "--domain", "1", "--vdev", "xvda")
+        check(not any((stage.host_directory / "0/rings").iterdir()), "no journal is left")
         stage.daemon.terminate()
         stage.host.terminate()
         check(not any(stage.host_directory.glob("*/xenstored")), "the host removes its sockets")

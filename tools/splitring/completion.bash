@@ -29,7 +29,7 @@ declare -gA _splitring_options=(
   [mount]='--type= --options= --foreground'
   [crunch]='--output= --name='
 )
-_splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --metrics= --log-level= --version --help'
+_splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --journal= --metrics= --log-level= --version --help'
 
 # The subcommands below a command.
 _splitring_commands() {

@@ -25,6 +25,7 @@ struct DaemonOptions {
   backend::BackendOptions backend;
   ControlOptions control;
   bool no_persistent = false;
+  std::string journal;
 };
 
 void add_backend_options(CLI::App& app, DaemonOptions& options) {
@@ -70,6 +71,10 @@ void add_daemon_options(CLI::App& app, DaemonOptions& options) {
          "--control", [&options](const std::string& path) { options.control.socket = path; },
          "The control socket (default: beside the host's sockets)")
       ->type_name("PATH");
+  app.add_option("--journal", options.journal,
+                 "Where what a killed splitringd has not answered is kept for the next one; off: "
+                 "nowhere (default: the folder \"rings\" beside the control socket)")
+      ->type_name("DIR");
   app.add_option("--metrics", options.control.metrics_address,
                  "Offer the metrics over HTTP here too, 127.0.0.1:9100 say")
       ->type_name("ADDRESS:PORT");
@@ -117,6 +122,13 @@ Result<> serve(backend::Backend& backend, Store& store, DomId domain, const Stop
   return {};
 }
 
+std::filesystem::path journal_directory(const DaemonOptions& options,
+                                        const std::filesystem::path& control_socket) {
+  if (options.journal == "off") return {};
+  if (!options.journal.empty()) return options.journal;
+  return control_socket.parent_path() / "rings";
+}
+
 Result<> run(const DaemonOptions& options) {
   const StopSignals stop = TRY(StopSignals::install());
   const auto host = TRY(reach_host(options.host));
@@ -127,7 +139,9 @@ Result<> run(const DaemonOptions& options) {
   const auto control = TRY(ControlServer::listen(control_options));
   const auto store = TRY(host->open_store());
   const DiskSchemes schemes = DiskSchemes::images();
-  const auto backend = TRY(backend::Backend::start(*host, schemes, options.backend));
+  backend::BackendOptions backend_options = options.backend;
+  backend_options.journal_directory = journal_directory(options, control_options.socket);
+  const auto backend = TRY(backend::Backend::start(*host, schemes, backend_options));
   control->serve([&backend] { return backend->report(); });
 
   std::puts("splitringd: ready");

@@ -43,6 +43,13 @@ PumpBench::PumpBench(const BenchOptions& asked)
       stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   guest.grant_all();
   if (options.disk == nullptr) disk = std::make_unique<ScriptedDisk>(geometry_of(options));
+  auto made = RingJournal::create_unnamed(frontend->slots());
+  if (!made) throw std::runtime_error(made.error().what);
+  journal = std::make_unique<RingJournal>(std::move(*made));
+  make(PumpStart::kFresh);
+}
+
+void PumpBench::make(PumpStart start) {
   BlockDevice& below = options.disk != nullptr ? *options.disk : *disk;
   auto opened = below.open_queue({.depth = frontend->slots(), .polling = options.polling});
   if (!opened) throw std::runtime_error(opened.error().what);
@@ -55,6 +62,7 @@ PumpBench::PumpBench(const BenchOptions& asked)
   parts.lane = lane.get();
   parts.data = data.get();
   parts.counters = &counters;
+  parts.journal = journal.get();
   parts.limits.capacity = below.geometry().capacity;
   parts.limits.block_bytes = below.geometry().logical_block_bytes;
   parts.limits.read_only = below.geometry().read_only;
@@ -66,7 +74,7 @@ PumpBench::PumpBench(const BenchOptions& asked)
   parts.stop_fd = stop_fd_.get();
   parts.log_limit = &log_limit;
   parts.name = "test";
-  pump = make_pump(options.abi, parts);
+  pump = make_pump(options.abi, parts, start);
 }
 
 PumpBench::~PumpBench() {
@@ -76,6 +84,14 @@ PumpBench::~PumpBench() {
   pump.reset();
   data.reset();
   EXPECT_EQ(guest.mapped_pages(), 0U) << "pages of the guest are still mapped";
+}
+
+void PumpBench::kill() {
+  if (disk) disk->forget();
+  pump.reset();
+  data.reset();
+  lane.reset();
+  make(PumpStart::kGoOn);
 }
 
 void PumpBench::write_indirect_page(uint32_t index, std::span<const blkif::Segment> segments) {

@@ -61,6 +61,10 @@ class PumpBench {
   HandAnswer ask(const HandIndirect& request);
   HandAnswer ask_discard(uint64_t id, uint64_t sector, uint64_t count, uint8_t flags = 0);
 
+  // The pump's process is killed: what the disk has not answered it has not done, and another pump
+  // goes on with the journal. Precondition: no thread.
+  void kill();
+
   // Gives the pump a thread, until stop(), which returns how it ended.
   void start();
   PumpEnd stop();
@@ -79,10 +83,12 @@ class PumpBench {
   std::unique_ptr<HandFrontend> frontend;
   std::unique_ptr<BlockQueue> lane;
   std::unique_ptr<DataPages> data;
+  std::unique_ptr<RingJournal> journal;
   std::unique_ptr<Pump> pump;
 
  private:
   HandAnswer only_answer();
+  void make(PumpStart start);
 
   std::atomic<bool> stop_{false};
   UniqueFd stop_fd_;

@@ -70,6 +70,11 @@ void ScriptedDisk::release(size_t index) {
   let_go(index);
 }
 
+void ScriptedDisk::forget() {
+  const std::lock_guard lock(mutex_);
+  held_.clear();
+}
+
 void ScriptedDisk::let_go(size_t index) {
   const Held held = held_.at(index);
   held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(index));

@@ -30,6 +30,8 @@ class ScriptedDisk final : public BlockDevice {
   void withhold(bool on);
   // Lets the `index`th of the requests in flight complete, in the order of their coming.
   void release(size_t index);
+  // What is in flight is never done, and its lane forgets it: its process was killed.
+  void forget();
   // What requests are answered with; a failed one does nothing. Decided when it completes.
   void set_verdict(std::function<IoStatus(const BlockRequest&)> verdict);
   void resize(Sectors capacity) { set_capacity(capacity); }
