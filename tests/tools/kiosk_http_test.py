@@ -363,6 +363,31 @@ class Variants(unittest.TestCase):
                           ("HEAD / HTTP/1.1", "200"), ("GET /large.bin HTTP/1.0", "200")])
         self.assertEqual([got[2][2], got[3][2]], ["0", str(LARGE_BYTES)])
 
+    def test_h5_what_it_tells_of_itself_is_not_for_pages_of_other_sites(self):
+        kiosk = self.start("--name", "Site.Example", "--name", "other.example")
+        upgrade = ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+
+        def status(path, host, headers="Connection: close\r\n"):
+            with kiosk.connect() as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode())
+                return status_of(client.recv(4096))
+        for path in ("/api/devices", "/api/statistics", "/api/store/", "/_live", "/_live/live.js"):
+            for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[evil]", "[",
+                         "localhost.evil.example", f"site.example.evil:{kiosk.port}"):
+                self.assertEqual(status(path, host), 403, (path, host))
+            for host in ("127.0.0.1", f"127.0.0.1:{kiosk.port}", "localhost:80", "[::1]:8080",
+                         "site.example", "OTHER.example:8080"):
+                self.assertEqual(status(path, host), 200, (path, host))
+        for host, expected in (("evil.example", 403), ("127.0.0.1", 101)):
+            self.assertEqual(status("/_live/socket", host, upgrade + f"Origin: http://{host}\r\n"),
+                             expected)
+        self.assertEqual(status("/_live/socket", "127.0.0.1", upgrade + "Origin: http://evil\r\n"), 426)
+        self.assertEqual(status("/index.html", "evil.example"), 200, "the site itself has any name")
+        with kiosk.connect() as client:
+            client.sendall(b"POST /api/devices HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(status_of(client.recv(4096)), 405)
+
     def test_h2_ten_thousand_idle_clients_hold_little_and_block_nobody(self):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most < 10_100:

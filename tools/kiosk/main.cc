@@ -16,6 +16,7 @@
 #include "tools/kiosk/content/plugged_content.h"
 #include "tools/kiosk/content/store_source.h"
 #include "tools/kiosk/http/server.h"
+#include "tools/kiosk/observe/host_guard.h"
 #include "tools/kiosk/observe/live_pages.h"
 #include "tools/kiosk/observe/look.h"
 
@@ -36,6 +37,7 @@ struct Options {
   std::string access_log;
   std::string certificate;
   std::string key;
+  std::vector<std::string> names;
   HostOptions host;
 };
 
@@ -87,6 +89,11 @@ void add_options(CLI::App& program, Options& options) {
       program.add_option("--key", options.key, "The certificate's key (PEM)")->type_name("FILE");
   certificate->needs(key);
   key->needs(certificate);
+  program
+      .add_option("--name", options.names,
+                  "A name that this service has: /_live and /api answer to it; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   tools::add_host_options(program, options.host);
   program.footer(
       "Examples:\n"
@@ -194,6 +201,7 @@ Result<> serve(Options options) {
     made.push_back(std::make_unique<kiosk::TemplateSource>(content, context));
     made.push_back(std::make_unique<kiosk::StoreSource>(content.slot(), kept, loop, counters));
     made.push_back(std::make_unique<kiosk::StoreSource>(builtin, kept, loop, counters));
+    made.push_back(std::make_unique<kiosk::HostGuard>(options.names));
     made.push_back(pages.source());
     return made;
   };
