@@ -137,6 +137,7 @@ class Lab:
     def run(self, scenario):
         """True if it passed."""
         start = time.monotonic()
+        lost = False
         try:
             if self.machine is None:
                 self.boot()
@@ -144,14 +145,15 @@ class Lab:
                 scenario.script(self.patience), scenario.seconds * self.patience)
             if status in (124, 137):
                 output += f"\nnot done within {scenario.seconds * self.patience} s\n"
-        except MachineLost as lost:
-            status, output = 1, f"{lost}\n"
+        except MachineLost as error:
+            lost = True
+            status, output = 1, f"{error}\n"
         seconds = time.monotonic() - start
         log = self.logs / f"{scenario.name}.log"
         log.write_text(output)
         if self.machine is not None:
             self.keep_consoles(scenario.name)
-            if status != 0 and output.endswith("see " + str(self.machine.console) + "\n"):
+            if lost:
                 self.end()
         print(f"{'ok    ' if status == 0 else 'FAILED'} {scenario.name}: {scenario.claim}  "
               f"({seconds:.1f} s)", flush=True)

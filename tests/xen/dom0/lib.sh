@@ -52,6 +52,7 @@ start_daemon() {
   mkfifo "$lab/daemon.out"
   splitringd --log-level debug "$@" >"$lab/daemon.out" 2>>"$lab/daemon.log" &
   daemon=$!
+  echo "$daemon" >"$lab/daemon.pid"
   exec {daemon_output}<"$lab/daemon.out"
   read -r -t $((patience * 10)) -u "$daemon_output" line
   [ "${line:-}" = "splitringd: ready" ] || fail "splitringd did not start: ${line:-}"
@@ -61,6 +62,7 @@ stop_daemon() {
   kill "$daemon" 2>/dev/null
   wait "$daemon" 2>/dev/null
   daemon=
+  rm -f "$lab/daemon.pid"
 }
 daemon=
 
@@ -171,12 +173,22 @@ make_image() {
 sum() { dd if="$1" bs=1M ${2:+count=$2} 2>/dev/null | sha256sum; }
 
 # ---- at the end: nothing is left for the next scenario -----------------------------------------
-clean_up() {
-  local status=$? name
+destroy_guests() {
+  local name
   for name in $(xl list 2>/dev/null | awk 'NR > 2 {print $1}'); do xl destroy "$name"; done
+}
+clean_up() {
+  local status=$?
+  destroy_guests
   stop_daemon
   rm -f "$lab"/*.img.part "$lab"/daemon.out
   [ "$status" = 0 ] || cat "$lab/daemon.log" 2>/dev/null
   exit "$status"
 }
 trap clean_up EXIT
+# A scenario whose time was over has not come so far.
+if [ -s "$lab/daemon.pid" ]; then
+  destroy_guests
+  kill -9 "$(cat "$lab/daemon.pid")" 2>/dev/null
+  rm -f "$lab/daemon.pid"
+fi
