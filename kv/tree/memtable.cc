@@ -15,13 +15,18 @@ constexpr size_t kSkip = kBranchBytes + kTreeBytes;
 
 uint64_t hash_key(std::string_view key) { return XXH3_64bits(key.data(), key.size()); }
 
-// The first eight bytes behind branch and tree, as a number that orders as they do.
-uint64_t order_head(std::string_view key) {
-  uint64_t head = 0;
-  const std::string_view rest = key.substr(std::min(kSkip, key.size()));
+// Eight bytes, zeroes behind a shorter text, as a number that orders as they do.
+uint64_t order_of(std::string_view text) {
+  if (text.size() >= 8)
+    return __builtin_bswap64(load_le<uint64_t>(reinterpret_cast<const std::byte*>(text.data())));
+  uint64_t order = 0;
   for (size_t i = 0; i < 8; i++)
-    head = head << 8 | (i < rest.size() ? static_cast<uint8_t>(rest[i]) : 0);
-  return head;
+    order = order << 8 | (i < text.size() ? static_cast<uint8_t>(text[i]) : 0);
+  return order;
+}
+uint64_t order_of_realm(std::string_view key) { return order_of(key.substr(0, kSkip)); }
+uint64_t order_of_rest(std::string_view key) {
+  return order_of(key.substr(std::min(kSkip, key.size())));
 }
 
 }  // namespace
@@ -71,7 +76,7 @@ void Memtable::add_to_table(Node& node) {
   auto larger =
       std::make_unique<Table>(Table{slots - 1, std::make_unique<std::atomic<Node*>[]>(slots)});
   for (Node* each = first_[0].load(std::memory_order_relaxed); each != nullptr;
-       each = each->link(0).load(std::memory_order_relaxed))
+       each = each->links()[0].load(std::memory_order_relaxed))
     place(*larger, *each);  // the new one among them
   tables_.push_back(std::move(larger));
   table_.store(tables_.back().get(), std::memory_order_release);
@@ -79,11 +84,10 @@ void Memtable::add_to_table(Node& node) {
 
 Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** links,
                                   Node** last) const {
-  const uint64_t head = order_head(key);
-  const std::string_view realm = key.substr(0, std::min(kSkip, key.size()));
+  const uint64_t realm = order_of_realm(key);
+  const uint64_t head = order_of_rest(key);
   const auto is_before = [&](const Node& node) {
-    const int realms = node.key().substr(0, std::min(kSkip, node.key().size())).compare(realm);
-    if (realms != 0) return realms < 0;
+    if (node.realm_ != realm) return node.realm_ < realm;
     if (node.head_ != head) return node.head_ < head;
     return node.key() < key;
   };
@@ -94,7 +98,7 @@ Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** lin
     Node* next = row[level].load(std::memory_order_acquire);
     while (next != nullptr && next != found && is_before(*next)) {
       at = next;
-      row = next->links_;
+      row = next->links();
       next = row[level].load(std::memory_order_acquire);
     }
     found = next;  // not before the key: no need to compare it again below
@@ -121,18 +125,18 @@ Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes paylo
   uint32_t levels = 1;
   random_ = random_ * 6364136223846793005 + 1442695040888963407;
   for (uint64_t bits = random_ >> 32; levels < kLevels && (bits & 3) == 0; bits >>= 2) levels++;
-  node = new (take(sizeof(Node))) Node;
-  node->links_ = static_cast<std::atomic<Node*>*>(take(levels * sizeof(std::atomic<Node*>)));
+  node = new (take(sizeof(Node) + levels * sizeof(std::atomic<Node*>))) Node;
   auto* const text = static_cast<char*>(take(key.size()));
   std::memcpy(text, key.data(), key.size());
   node->key_ = text;
   node->key_bytes_ = static_cast<uint32_t>(key.size());
   node->hash_ = hash;
-  node->head_ = order_head(key);
+  node->realm_ = order_of_realm(key);
+  node->head_ = order_of_rest(key);
   node->levels_ = levels;
   node->newest_.store(version, std::memory_order_relaxed);
   for (size_t level = 0; level < levels; level++)
-    new (&node->links_[level]) std::atomic<Node*>(links[level]->load(std::memory_order_relaxed));
+    new (&node->links()[level]) std::atomic<Node*>(links[level]->load(std::memory_order_relaxed));
   for (size_t level = 0; level < levels; level++)
     links[level]->store(node, std::memory_order_release);
   keys_.store(keys() + 1, std::memory_order_relaxed);

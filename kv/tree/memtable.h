@@ -51,16 +51,24 @@ class Memtable {
 
    private:
     friend class Memtable;
-    [[nodiscard]] const std::atomic<Node*>& link(size_t level) const { return links_[level]; }
-    [[nodiscard]] std::atomic<Node*>& link(size_t level) { return links_[level]; }
+    // One for each level, directly behind the node.
+    [[nodiscard]] const std::atomic<Node*>* links() const {
+      return reinterpret_cast<const std::atomic<Node*>*>(this + 1);
+    }
+    [[nodiscard]] std::atomic<Node*>* links() {
+      return reinterpret_cast<std::atomic<Node*>*>(this + 1);
+    }
+    [[nodiscard]] const std::atomic<Node*>& link(size_t level) const { return links()[level]; }
 
+    // The order of keys, as far as two numbers tell it: branch and tree; the first eight bytes
+    // behind them. So a search looks at few keys.
+    uint64_t realm_ = 0;
+    uint64_t head_ = 0;
     std::atomic<const Version*> newest_{nullptr};
     uint64_t hash_ = 0;
-    uint64_t head_ = 0;  // of the key behind its branch and tree: compares without looking at it
     const char* key_ = nullptr;
     uint32_t key_bytes_ = 0;
     uint32_t levels_ = 0;
-    std::atomic<Node*>* links_ = nullptr;
   };
 
   Memtable();

@@ -231,7 +231,13 @@ Result<> TreeMerge::touched_contents(const PageView& view, std::span<const Touch
   const unsigned below = view.level() - 1;
   std::vector<Pointer> pointers;
   for (const Touched& part : touched) pointers.push_back(view.child(part.child));
-  const auto memory = TRY(LaneMemory::allocate(reader_.lane(), pointers.size() * kPageBytes));
+  LaneMemory memory;
+  if (spare_.empty()) {
+    memory = TRY(LaneMemory::allocate(reader_.lane(), kGroup * kPageBytes));
+  } else {
+    memory = std::move(spare_.back());
+    spare_.pop_back();
+  }
   TRY_VOID(reader_.copy(pointers, below, memory.bytes().data()));
   for (size_t i = 0; i < touched.size(); i++) {
     while (next_child < touched[i].child) TRY_VOID(pass_untouched(view, next_child++, run, out));
@@ -245,9 +251,10 @@ Result<> TreeMerge::touched_contents(const PageView& view, std::span<const Touch
     if (run.contents.bytes > kRunBytes) TRY_VOID(close(run, below, out));
   }
   // Its entries show this group's pages. What is too little goes on with copies of them.
-  if (run.open && run.contents.bytes >= kUnderfull) return close(run, below, out);
+  if (run.open && run.contents.bytes >= kUnderfull) TRY_VOID(close(run, below, out));
   for (PageEntry& entry : run.contents.entries)
     entry.payload = bytes_of(run.contents.text.join(text_of(entry.payload), {}));
+  spare_.push_back(std::move(memory));
   return {};
 }
 

@@ -123,6 +123,7 @@ class TreeMerge {
   std::vector<PageRun> freed_;
   std::vector<uint64_t> ended_;
   Counts counts_;
+  std::vector<LaneMemory> spare_;  // to read groups of pages into; reused
 };
 
 }  // namespace splitring::kv
