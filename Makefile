@@ -248,6 +248,7 @@ bench: packages-bench
 	$(Q)$(MAKE) all $(BENCH_LOADS)
 	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
 	@tools/bench/http_bench.py --root $(ROOT) --out $(BUILD)/bench-http.json
+	@tools/bench/mount_bench.py --root $(ROOT) --out $(BUILD)/bench-mount.json
 
 ## lint: clang-format, clang-tidy and who includes whom
 lint: lint-quick
