@@ -122,6 +122,18 @@ TEST_F(NamedDevicesTest, DirectoriesMayAppearAndGoToo) {
   EXPECT_EQ(events_.next(), "+a 1");
 }
 
+TEST_F(NamedDevicesTest, APathMayBeRelative) {
+  const fs::path before = fs::current_path();
+  fs::current_path(directory_);
+  start({{"a", "raw:a.img"}, {"b", "raw:sub/b.img"}});
+  put("a.img", 3);
+  EXPECT_EQ(events_.next(), "+a 3");
+  fs::create_directory("sub");
+  put("sub/b.img", 4);
+  EXPECT_EQ(events_.next(), "+b 4");
+  fs::current_path(before);
+}
+
 TEST_F(NamedDevicesTest, AnEmptyFileIsStillComing) {
   std::ofstream image(file("a.img"), std::ios::binary);
   image.flush();

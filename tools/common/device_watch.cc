@@ -53,7 +53,9 @@ class FileWatch final : public DeviceWatch {
     constexpr uint32_t kEvents = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM |
                                  IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
     for (std::filesystem::path above = file.parent_path();; above = above.parent_path()) {
-      if (::inotify_add_watch(fd_.get(), above.c_str(), kEvents) >= 0) return {};
+      // Of a name alone that is the directory that we are in.
+      const char* const directory = above.empty() ? "." : above.c_str();
+      if (::inotify_add_watch(fd_.get(), directory, kEvents) >= 0) return {};
       if ((errno != ENOENT && errno != ENOTDIR) || above == above.parent_path())
         return fail_errno("watching " + above.string(), errno);
     }
