@@ -172,7 +172,7 @@ $(FUZZ)/%.o: %.cc | packages-fuzz
 $(FUZZ)/libsupport.a: $(call fuzz_objects,tests/support)
 $(FUZZ)/librooms.a: $(call fuzz_objects,$(ROOMS))
 # What parses of the kiosk: the rest of it is no library of a fuzzer's.
-FUZZ_KIOSK := $(addprefix tools/kiosk/,http/head_parser.cc http/http_text.cc http/web_socket.cc \
+FUZZ_KIOSK := $(addprefix tools/kiosk/,http/head_parser.cc http/body_decoder.cc http/http_text.cc http/web_socket.cc \
   http/response.cc http/html_page.cc content/representation.cc)
 $(FUZZ)/libkiosk.a: $(FUZZ_KIOSK:%.cc=$(FUZZ)/%.o)
 $(FUZZ)/libsupport.a $(FUZZ)/librooms.a $(FUZZ)/libkiosk.a:

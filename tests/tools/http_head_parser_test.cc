@@ -90,7 +90,8 @@ TEST_F(HttpHeadParser, H3_FramingThatServersDisagreeAboutIsRefused) {
   EXPECT_EQ(refused(with(std::string("A: b\0c\r\n", 8))), 400U);
   EXPECT_EQ(refused(with("Transfer-Encoding: xchunked\r\n")), 501U);
   EXPECT_EQ(refused(with("Transfer-Encoding: chunked, identity\r\n")), 501U);
-  EXPECT_EQ(refused(with("Transfer-Encoding: chunked\r\n")), 413U);
+  EXPECT_EQ(refused(with("Transfer-Encoding: chunked\r\n")), 413U) << "GET has no body";
+  EXPECT_EQ(refused(with("Expect: 200-ok\r\n")), 417U);
   EXPECT_EQ(refused(with("Content-Length: 5\r\n")), 413U);
   EXPECT_EQ(refused("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400U);
   (void)good(with("Content-Length: 0\r\n"));

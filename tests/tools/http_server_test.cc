@@ -77,6 +77,25 @@ class Late final : public Source {
   Asked& asked_;
 };
 
+// Stores nothing: answers a PUT below /put/ with what it was sent, up to a mebibyte.
+class Taker final : public Source {
+ public:
+  bool serve(const Request&, Exchange&) override { return false; }
+  bool serve_change(const Request& request, Exchange& exchange) override {
+    if (!request.path.starts_with("/put/")) return false;
+    if (request.path == "/put/unread") {
+      exchange.send(fresh_page("text/plain", "no, thanks"));
+      return true;
+    }
+    exchange.take_body(uint64_t{1} << 20, [&exchange](const RequestBody& body) {
+      std::string text(body.size(), '\0');
+      const auto read = body.read(0, std::as_writable_bytes(std::span(text)));
+      exchange.send(fresh_page("text/plain", read ? "<" + text + ">" : read.error().what));
+    });
+    return true;
+  }
+};
+
 class HttpServer : public testing::Test {
  protected:
   HttpServer() {
@@ -92,6 +111,7 @@ class HttpServer : public testing::Test {
     return [this](Loop& loop, WorkerMetrics&) {
       std::vector<std::unique_ptr<Source>> sources;
       sources.push_back(std::make_unique<Late>(loop, asked_));
+      sources.push_back(std::make_unique<Taker>());
       sources.push_back(pages_.source());
       return sources;
     };
@@ -99,6 +119,10 @@ class HttpServer : public testing::Test {
   static std::string get(const std::string& target, const std::string& headers = "") {
     return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n";
   }
+  static std::string put(const std::string& target, const std::string& headers) {
+    return "PUT " + target + " HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n";
+  }
+  static constexpr auto kChunked = "Transfer-Encoding: chunked\r\n";
   static constexpr auto kClose = "Connection: close\r\n";
   static std::string frame(unsigned first_byte, std::string_view payload) {
     std::string text(1, static_cast<char>(first_byte));
@@ -152,6 +176,83 @@ TEST_F(HttpServer, AnAnswerMayComeLaterAndForAClientThatHasGone) {
   gone.answer("nobody reads this");
   asked_.take().answer("other");
   EXPECT_NE(other.receive_all().find("other"), std::string::npos);
+}
+
+TEST_F(HttpServer, TakesABodyOfEitherFramingAndGoesOnBehindIt) {
+  Served served(factory());
+  RawClient client(served);
+  client.send(put("/put/a", "Content-Length: 5\r\n") + "hello" + put("/put/b", kChunked) +
+              "3;x=y\r\nabc\r\n0A\r\n0123456789\r\n0\r\nLast: field\r\n\r\n" +
+              put("/put/c", "Content-Length: 0\r\n") + put("/put/d", "") + get("/one", kClose));
+  const std::string all = client.receive_all();
+  size_t at = 0;
+  for (const char* part : {"<hello>", "<abc0123456789>", "<>", "<>", "\r\n\r\n1"}) {
+    at = all.find(part, at);
+    ASSERT_NE(at, std::string::npos) << part << "\n" << all;
+  }
+}
+
+TEST_F(HttpServer, ABodyMayArriveByteByByteAndBeLargerThanMemoryIsGivenToIt) {
+  Served served(factory());
+  RawClient client(served);
+  for (const char c : put("/put/a", kChunked) + "4\r\nslow\r\n0\r\n\r\n") client.send({&c, 1});
+  EXPECT_NE(client.receive_until("<slow>").find("200 OK"), std::string::npos);
+  std::string large(kBodyInMemory + 100'000, 'x');
+  large.back() = 'y';
+  client.send(put("/put/b", "Content-Length: " + std::to_string(large.size()) + "\r\n") + large);
+  const std::string answer = client.receive_until("y>");
+  EXPECT_NE(answer.find("<" + large + ">"), std::string::npos);
+}
+
+TEST_F(HttpServer, AClientThatWaitsToBeAskedForItsBodyIsAsked) {
+  Served served(factory());
+  RawClient client(served);
+  client.send(put("/put/a", "Content-Length: 2\r\nExpect: 100-continue\r\n"));
+  EXPECT_EQ(client.receive_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.send("ok");
+  EXPECT_NE(client.receive_until("<ok>").find("200 OK"), std::string::npos);
+  // Not if it is too long.
+  client.send(put("/put/a", "Content-Length: 1048577\r\nExpect: 100-continue\r\n"));
+  EXPECT_TRUE(client.receive_until("\r\n").starts_with("HTTP/1.1 413 "));
+}
+
+TEST_F(HttpServer, H3_ABodyThatIsMalformedTooLongOrUnreadEndsTheConnection) {
+  Served served(factory());
+  const std::string smuggled = get("/one");
+  const std::string mebibyte(1 << 20, 'x');
+  for (const auto& [status, raw] :
+       {std::pair<const char*, std::string>{"400", put("/put/a", kChunked) + "zz\r\n"},
+        {"400", put("/put/a", kChunked) + "5\nhello\r\n0\r\n\r\n"},
+        {"400", put("/put/a", kChunked) + "5\r\nhelloX\r\n0\r\n\r\n"},
+        {"400", put("/put/a", kChunked) + "10000000000000000\r\n"},
+        {"400", put("/put/a", kChunked) + "-5\r\n"},
+        {"400", put("/put/a", kChunked) + "0\r\n" + std::string(300, 'x')},
+        {"413", put("/put/a", kChunked) + "100000\r\n" + mebibyte + "\r\n1\r\nx\r\n"},
+        {"413", put("/put/a", kChunked) + "ffffffffffffffff\r\n" + mebibyte + "x"},
+        {"413", put("/put/a", "Content-Length: 18446744073709551615\r\n")},
+        {"200", put("/put/unread", "Content-Length: 5\r\n") + "hello"},
+        {"405", put("/one", "Content-Length: 5\r\n") + "hello"},
+        {"413", "DELETE /put/a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"}}) {
+    RawClient client(served);
+    client.send(raw + smuggled);
+    const std::string answer = client.receive_all();
+    EXPECT_TRUE(answer.starts_with(std::string("HTTP/1.1 ") + status)) << raw.substr(0, 80);
+    EXPECT_EQ(answer.find("HTTP/1.1 ", 1), std::string::npos) << raw.substr(0, 80);
+    EXPECT_NE(answer.find("Connection: close"), std::string::npos) << raw.substr(0, 80);
+  }
+}
+
+TEST_F(HttpServer, ABodyWhoseClientHasGoneIsForgotten) {
+  Served served(factory());
+  {
+    RawClient client(served);
+    client.send(put("/put/a", "Content-Length: 500000\r\nExpect: 100-continue\r\n"));
+    (void)client.receive_until("\r\n\r\n");
+    client.send(std::string(400'000, 'x'));
+  }
+  RawClient other(served);
+  other.send(get("/one", kClose));
+  EXPECT_NE(other.receive_all().find("200 OK"), std::string::npos);
 }
 
 TEST_F(HttpServer, AWebSocketEchoesPingsAndCloses) {

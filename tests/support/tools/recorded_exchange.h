@@ -50,6 +50,13 @@ class RecordedExchange final : public http::Exchange {
     pull();
   }
   void upgrade(const http::Request&, std::unique_ptr<http::WebSocketHandler>) override {}
+  // The body that the request has, whole.
+  std::string request_body;
+  void take_body(uint64_t most, BodyThen then) override {
+    if (request_body.size() > most) return send(http::status_page(413));
+    http::RequestBody received(std::make_shared<http::BodyBudget>());
+    if (received.append(request_body)) then(std::move(received));
+  }
   void give(std::span<const std::byte> bytes) override {
     body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     left_ -= bytes.size();

@@ -9,8 +9,6 @@
 namespace splitring::http {
 namespace {
 
-// What a client must take within the time limit, again and again.
-constexpr size_t kProgressBytes = size_t{16} << 10;
 constexpr size_t kLingerBytes = size_t{4} << 20;
 constexpr std::chrono::seconds kLingerTime{2};
 
@@ -64,6 +62,7 @@ void Connection::run() {
 bool Connection::step() {
   switch (state_) {
     case State::kHead: return read_head();
+    case State::kBody: return read_body();
     case State::kWriting: return write_some();
     case State::kSocket: return run_socket();
     case State::kLinger: return linger();
@@ -114,7 +113,8 @@ bool Connection::serve() {
   begun_ = context_.loop.now();
   head_begun_ = false;
   scanned_ = 0;
-  keep_alive_ = request.keep_alive && !context_.stopping;
+  // A body that nobody reads ends the connection.
+  keep_alive_ = request.keep_alive && !context_.stopping && !request.has_body();
   is_head_ = request.is_head();
   is_http_10_ = request.is_http_10;
   if (context_.log != nullptr)
@@ -125,8 +125,12 @@ bool Connection::serve() {
   is_awaited_ = true;
   disarm();
   for (const auto& source : context_.sources)
-    if (source->serve(request, *this)) return true;
-  send(status_page(404, "Nothing here is called " + std::string(request.path) + "."));
+    if (request.is_change() ? source->serve_change(request, *this) : source->serve(request, *this))
+      return true;
+  if (request.is_change())
+    send(status_page(405));
+  else
+    send(status_page(404, "Nothing here is called " + std::string(request.path) + "."));
   return true;
 }
 
@@ -180,7 +184,7 @@ void Connection::start_writing() {
 }
 
 void Connection::send(Response response) {
-  const bool has_length = response.status != 304;
+  const bool has_length = response.status != 304 && response.status != 204;
   const std::optional<uint64_t> length =
       has_length ? std::optional<uint64_t>(response.body.size()) : std::nullopt;
   const std::string_view body = is_head_ || !has_length ? std::string_view() : response.body;
@@ -336,6 +340,7 @@ void Connection::die() {
   state_ = State::kDead;
   unread_ = {};
   first_ = second_ = {};
+  incoming_.reset();
   context_.loop.unwatch(transport_.fd(), *this);
   transport_.shut_down_writing();
   account();

@@ -6,8 +6,8 @@
 // buffer.
 //
 // Time limits (H2): one for a whole head, counted from its first byte; one between requests; one
-// for every kProgressBytes that the client takes. A client that breaks the framing gets its status
-// and is closed.
+// for every kProgressBytes that the client takes, or sends of a body. A client that breaks the
+// framing gets its status and is closed.
 //
 // A connection that dies while a source owes it an answer stays until that has come. It is deleted
 // between two turns of the loop, so whoever calls it may go on using what it holds.
@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "tools/kiosk/http/access_log.h"
+#include "tools/kiosk/http/body_decoder.h"
 #include "tools/kiosk/http/head_parser.h"
 #include "tools/kiosk/http/loop.h"
 #include "tools/kiosk/http/metrics.h"
@@ -34,6 +35,9 @@ namespace splitring::http {
 
 class Connection;
 
+// What a client must take of an answer, or send of a body, within the time limit, again and again.
+inline constexpr size_t kProgressBytes = size_t{16} << 10;
+
 // What the connections of one thread share. Outlives them.
 struct ThreadContext {
   Loop& loop;
@@ -44,6 +48,7 @@ struct ThreadContext {
   std::vector<std::unique_ptr<Source>> sources = {};
   std::string log_lines = {};  // not written yet
   HeadParser parser = {};
+  std::shared_ptr<BodyBudget> bodies = std::make_shared<BodyBudget>();
   std::vector<char> input = std::vector<char>(4 * kMaxHeadBytes);
   std::vector<std::unique_ptr<Connection>> open = {};
   std::vector<std::unique_ptr<Connection>> dead = {};  // to be deleted at the end of the turn
@@ -67,11 +72,19 @@ class Connection final : public Loop::Watcher, private Exchange, private WebSock
   using Clock = Loop::Clock;
   enum class State : uint8_t {
     kHead,     // reading a head, or waiting for one
+    kBody,     // reading one for a source, which is owed nothing meanwhile
     kWaiting,  // for a source
     kWriting,
     kSocket,  // upgraded
     kLinger,  // said its last word; reads on so that the client sees it, and not a reset
     kDead,
+  };
+  struct Incoming {
+    BodyDecoder decoder;
+    uint64_t most;
+    BodyThen then;
+    RequestBody body;
+    bool keep_alive;  // behind it
   };
   struct Upgraded {
     std::unique_ptr<WebSocketHandler> handler;
@@ -92,6 +105,11 @@ class Connection final : public Loop::Watcher, private Exchange, private WebSock
   bool receive();
   bool serve();
   bool refuse(unsigned status);
+  bool read_body();
+  bool write_continue();
+  bool keep_of_body(std::string_view data);
+  bool refuse_body(unsigned status);
+  bool body_is_whole();
   IoOutcome write_pieces();
   bool write_some();
   bool finish();
@@ -112,6 +130,7 @@ class Connection final : public Loop::Watcher, private Exchange, private WebSock
   void send(PreparedRef response) override;
   void send(Response response, uint64_t length, std::unique_ptr<BodyStream> body) override;
   void upgrade(const Request& request, std::unique_ptr<WebSocketHandler> handler) override;
+  void take_body(uint64_t most, BodyThen then) override;
   void give(std::span<const std::byte> bytes) override;
   void abort() override;
 
@@ -157,6 +176,7 @@ class Connection final : public Loop::Watcher, private Exchange, private WebSock
   uint64_t head_bytes_ = 0;
   size_t progress_ = 0;
   size_t lingered_ = 0;
+  std::unique_ptr<Incoming> incoming_;
   std::string request_line_;  // for the log
   Clock::time_point begun_;
   Clock::time_point due_ = Clock::time_point::max();

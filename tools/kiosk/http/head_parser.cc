@@ -64,6 +64,7 @@ constexpr std::array kKnownNames = {
     KnownName{"upgrade", Known::kUpgrade},
     KnownName{"user-agent", Known::kUserAgent},
     KnownName{"referer", Known::kReferer},
+    KnownName{"expect", Known::kExpect},
 };
 static_assert(kKnownNames.size() == kKnownCount);
 
@@ -134,6 +135,8 @@ unsigned HeadParser::parse_request_line(std::string_view line) {
   request_.target = target;
   if (request_.method_text == "GET") request_.method = Method::kGet;
   if (request_.method_text == "HEAD") request_.method = Method::kHead;
+  if (request_.method_text == "PUT") request_.method = Method::kPut;
+  if (request_.method_text == "DELETE") request_.method = Method::kDelete;
   const bool is_version = version.size() == 8 && version.starts_with("HTTP/") &&
                           version[6] == '.' && version[5] >= '0' && version[5] <= '9' &&
                           version[7] >= '0' && version[7] <= '9';
@@ -168,18 +171,20 @@ unsigned HeadParser::note(Known known, std::string_view value) {
       const auto length = parse_decimal(value);
       if (seen_length_ || !length) return 400;
       seen_length_ = true;
-      request_.has_body = request_.has_body || *length != 0;
+      request_.content_length = *length;
       return kGood;
     }
     case Known::kTransferEncoding:
       if (seen_encoding_) return 400;
       seen_encoding_ = true;
-      request_.has_body = true;
+      request_.is_chunked = true;
       return equal_ignoring_case(value, "chunked") ? kGood : 501;
     case Known::kConnection:
       asks_close_ = asks_close_ || list_holds(value, "close");
       asks_keep_alive_ = asks_keep_alive_ || list_holds(value, "keep-alive");
       return kGood;
+    // RFC 9110 10.1.1 knows no other one.
+    case Known::kExpect: return equal_ignoring_case(value, "100-continue") ? kGood : 417;
     default: return kGood;
   }
 }
@@ -189,7 +194,7 @@ unsigned HeadParser::check_head() const {
   if (seen_encoding_ && request_.is_http_10) return 400;
   if (!seen_host_ && !request_.is_http_10) return 400;
   if (request_.method == Method::kOther) return 405;
-  return request_.has_body ? 413 : kGood;
+  return request_.has_body() && request_.method != Method::kPut ? 413 : kGood;
 }
 
 // H1: what a path may be is decided here, once, for every source.

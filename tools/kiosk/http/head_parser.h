@@ -26,7 +26,7 @@ class HeadParser {
     State state = State::kMore;
     size_t head_bytes = 0;  // kHead: what it took of the input
     size_t scanned = 0;     // kMore: give it back with more input
-    unsigned status = 0;    // kRefused: 400, 404, 405, 413, 414, 431, 501 or 505
+    unsigned status = 0;    // kRefused: 400, 404, 405, 413, 414, 417, 431, 501 or 505
   };
 
   // `input`: everything since the last head; its first `scanned` bytes hold no end of a head.

@@ -14,8 +14,9 @@
 namespace splitring::http {
 
 // Every status that the kiosk answers with.
-inline constexpr std::array<unsigned, 18> kStatuses = {200, 206, 304, 301, 404, 101, 400, 405, 412,
-                                                       413, 414, 416, 426, 431, 500, 501, 503, 505};
+inline constexpr std::array<unsigned, 25> kStatuses = {200, 206, 304, 301, 404, 101, 201, 204, 400,
+                                                       403, 405, 409, 411, 412, 413, 414, 416, 417,
+                                                       426, 431, 500, 501, 503, 505, 507};
 // Upper bounds of the latency histogram, from the end of the request's head to the end of the
 // answer's last write.
 inline constexpr std::array<std::chrono::microseconds, 12> kLatencyBounds = {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -15,7 +16,7 @@ namespace splitring::http {
 inline constexpr size_t kMaxHeadBytes = size_t{16} << 10;
 inline constexpr size_t kMaxHeaders = 100;
 
-enum class Method : uint8_t { kGet, kHead, kOther };
+enum class Method : uint8_t { kGet, kHead, kPut, kDelete, kOther };
 
 // Headers that the engine or a source looks at; all others are kept by name only.
 enum class Known : uint8_t {
@@ -33,8 +34,9 @@ enum class Known : uint8_t {
   kUpgrade,
   kUserAgent,
   kReferer,
+  kExpect,
 };
-inline constexpr size_t kKnownCount = 14;
+inline constexpr size_t kKnownCount = 15;
 
 struct Header {
   std::string_view name;
@@ -50,7 +52,9 @@ struct Request {
   std::string_view query = {};  // as sent, with its '?', or empty
   bool is_http_10 = false;
   bool keep_alive = true;
-  bool has_body = false;  // announces one; none is ever read
+  // What it announces of a body. Only PUT may have one.
+  std::optional<uint64_t> content_length = {};
+  bool is_chunked = false;
 
   // By Known; of one that comes several times the first. Absent: empty.
   std::array<std::string_view, kKnownCount> known = {};
@@ -62,6 +66,15 @@ struct Request {
   // In any case; of several the first. Absent: empty.
   [[nodiscard]] std::string_view header(std::string_view name) const;
   [[nodiscard]] bool is_head() const { return method == Method::kHead; }
+  // It asks for something to be other than it is.
+  [[nodiscard]] bool is_change() const {
+    return method == Method::kPut || method == Method::kDelete;
+  }
+  [[nodiscard]] bool has_body() const { return is_chunked || content_length.value_or(0) != 0; }
+  // It waits to hear that its body is wanted (RFC 9110 10.1.1).
+  [[nodiscard]] bool expects_continue() const {
+    return has_body() && !is_http_10 && !header(Known::kExpect).empty();
+  }
 };
 
 }  // namespace splitring::http

@@ -15,6 +15,7 @@
 
 #include "tools/kiosk/http/prepared.h"
 #include "tools/kiosk/http/request.h"
+#include "tools/kiosk/http/request_body.h"
 #include "tools/kiosk/http/response.h"
 #include "tools/kiosk/http/web_socket.h"
 
@@ -50,6 +51,13 @@ class Exchange {
   // Ends HTTP on this connection. Precondition: accepts_web_socket(request).
   virtual void upgrade(const Request& request, std::unique_ptr<WebSocketHandler> handler) = 0;
 
+  // Reads the request's body, if it announces one, and then calls `then` with it, now or later; the
+  // source answers after that. If it does not come, is malformed or longer than `most`, the client
+  // is told so, if it is still there, `then` goes uncalled, and nothing is owed any more.
+  // Precondition: within serve_change().
+  using BodyThen = std::function<void(RequestBody body)>;
+  virtual void take_body(uint64_t most, BodyThen then) = 0;
+
   // For a BodyStream. The bytes stay as they are until its next() is called, or it goes.
   virtual void give(std::span<const std::byte> bytes) = 0;
   // The body cannot be brought: the client learns by a short one. A stream that learns so by other
@@ -62,6 +70,8 @@ class Source {
   virtual ~Source() = default;
   // False: not mine, ask the next one. `request` is GET or HEAD.
   virtual bool serve(const Request& request, Exchange& exchange) = 0;
+  // The same for PUT and DELETE.
+  virtual bool serve_change(const Request& /*request*/, Exchange& /*exchange*/) { return false; }
   // The loop has ended: answer what is still owed before returning. All clients are gone.
   virtual void drain() {}
 };
