@@ -15,7 +15,9 @@ from programs import SPLITRING, SPLITRINGD, ProgramTest, run  # noqa: E402
 COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "list"], ["attach"],
             ["detach"], ["handover"], ["claim"], ["doctor"], ["list"], ["info"], ["cp"], ["bench"],
             ["mount"], ["crunch"], *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract",
-                                                     "verify", "index"))]
+                                                     "verify", "index")),
+            *(["kv", verb] for verb in ("create", "get", "put", "rm", "ls", "scan", "txn", "load", "dump", "stat",
+                                        "check", "snapshot", "diff", "backup", "restore"))]
 
 
 def options_in(help_text):
@@ -84,6 +86,7 @@ class CommandLine(ProgramTest):
         self.assertEqual(complete("splitring domain "), {"create", "destroy", "list"})
         self.assertEqual(complete("splitring tar "),
                          {words[1] for words in COMMANDS if words[0] == "tar"})
+        self.assertEqual(complete("splitring kv "), {words[1] for words in COMMANDS if words[0] == "kv"})
         for words in COMMANDS:
             with self.subTest(command=words):
                 known = options_in(run(SPLITRING, *words, "--help").output)
@@ -110,7 +113,7 @@ class CommandLine(ProgramTest):
             for option in sorted(set().union(*map(options_in, helps))):
                 with self.subTest(page=page, option=option):
                     short = {"--recursive": "-r", "--verbose": "-v",
-                             "--directory": "-C",
+                             "--directory": "-C", "--escapes": "-e", "--file": "-f",
                              "--type": "-t", "--options": "-o", "--foreground": "-f"}.get(option, option)
                     self.assertIn(short, text)
 

@@ -27,6 +27,22 @@ declare -gA _splitring_options=(
   [tar verify]='--directory= --ignore-zeros --json'
   [tar index]=''
   [mount]='--type= --options= --foreground'
+  [kv]=''
+  [kv create]='--size= --ring= --overwrite'
+  [kv get]='--cache= --offset= --length= --tree= --branch= --snapshot= --escapes --json'
+  [kv put]='--cache= --file= --tree= --branch= --if-absent --escapes'
+  [kv rm]='--cache= --prefix= --from= --to= --all --tree= --branch= --force --escapes --json'
+  [kv ls]='--cache= --recursive --trees --tree= --branch= --snapshot= --json'
+  [kv scan]='--cache= --prefix= --from= --to= --reverse --limit= --keys --count --tree= --branch= --snapshot= --escapes --json'
+  [kv txn]='--cache= --file= --tree= --branch='
+  [kv load]='--cache= --file= --format= --batch= --relaxed --tree= --branch= --json'
+  [kv dump]='--cache= --file= --format= --prefix= --from= --to= --tree= --branch= --snapshot= --escapes'
+  [kv stat]='--cache= --json'
+  [kv check]='--cache= --json'
+  [kv snapshot]='--cache= --delete --start-branch= --branch= --json'
+  [kv diff]='--cache= --tree= --branch= --json'
+  [kv backup]='--cache= --since= --file= --branch= --json'
+  [kv restore]='--cache= --file= --branch= --json'
   [crunch]='--output= --name='
 )
 _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-page-order= --max-indirect-segments= --no-persistent --allow-root= --control= --journal= --metrics= --log-level= --version --help'
@@ -34,8 +50,9 @@ _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-
 # The subcommands below a command.
 _splitring_commands() {
   case $1 in
-    .) echo 'host domain attach detach handover claim doctor list info cp bench tar mount crunch' ;;
+    .) echo 'host domain attach detach handover claim doctor list info cp bench tar mount kv crunch' ;;
     domain) echo 'create destroy list' ;;
+    kv) echo 'create get put rm ls scan txn load dump stat check snapshot diff backup restore' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac
 }
@@ -54,10 +71,11 @@ _splitring_value() {
   local option=$1 current=$2
   case $option in
     --dir | --host | --allow-root | --directory) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-    --control | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --control | --output | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
     --type) mapfile -t COMPREPLY < <(compgen -W 'fat tar' -- "$current") ;;
     --options) mapfile -t COMPREPLY < <(compgen -W 'ro uid= gid= umask= allow_other' -- "$current") ;;
+    --format) mapfile -t COMPREPLY < <(compgen -W 'lines cdb' -- "$current") ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
     --rw) mapfile -t COMPREPLY < <(compgen -W 'randread randwrite read write' -- "$current") ;;
     --poll) mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current") ;;
@@ -103,7 +121,7 @@ _splitring() {
     local commands
     commands=$(_splitring_commands "$command")
     case $command in
-      info | cp | bench | 'tar '*) _splitring_disk "$current" ;;
+      info | cp | bench | 'tar '* | 'kv '*) _splitring_disk "$current" ;;
       crunch) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
       mount)
         if [[ $previous == *:* ]]; then

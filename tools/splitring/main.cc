@@ -1,5 +1,6 @@
 // splitring: everything that a person types. Each command has a file of its own.
 #include "tools/splitring/command.h"
+#include "tools/splitring/kv_session.h"
 
 int main(int argc, char** argv) {
   using namespace splitring::tools;
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   add_bench_command(program, session);
   add_tar_command(program, session);
   add_mount_command(program, session);
+  add_kv_command(program, session);
   add_crunch_command(program, session);
 
   if (const auto exit_code = parse_arguments(program, argc, argv)) return *exit_code;

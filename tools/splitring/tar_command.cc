@@ -1,14 +1,13 @@
 // splitring tar: looks into a tar archive on a disk.
 #include <algorithm>
-#include <array>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <vector>
 
 #include "tools/common/archive.h"
 #include "tools/splitring/json_output.h"
 #include "tools/splitring/tar_session.h"
+#include "tools/splitring/time_text.h"
 
 namespace splitring::tools {
 namespace {
@@ -31,16 +30,6 @@ const char* to_string(TarKind kind) {
     case TarKind::kSpecial: return "special";
   }
   return "unknown";
-}
-
-std::string format_time(int64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  std::array<char, 32> text{};
-  if (gmtime_r(&time, &parts) == nullptr ||
-      std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M", &parts) == 0)
-    return "-";
-  return text.data();
 }
 
 void print_entry(const TarEntry& entry) {

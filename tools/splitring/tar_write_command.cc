@@ -1,13 +1,12 @@
 // splitring tar create, append: the host's files to an archive on a disk.
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdio>
 
 #include "base/parse.h"
 #include "fs/tar/tar_output.h"
 #include "tools/common/growable_image.h"
+#include "tools/splitring/blank_disk.h"
 #include "tools/splitring/json_output.h"
 #include "tools/splitring/progress_bar.h"
 #include "tools/splitring/tar_pack.h"
@@ -54,13 +53,6 @@ Result<> write(const PackList& packed, BlockQueue& lane, uint64_t begin,
                                      " files became shorter or went while they were read; zeroes "
                                      "stand for what is missing");
   return {};
-}
-
-Result<bool> is_blank(BlockQueue& lane) {
-  if (lane.geometry().capacity.count == 0) return true;
-  std::array<std::byte, 4096> first{};
-  TRY_VOID(lane.read({0}, std::span(first).first(lane.geometry().logical_block_bytes)));
-  return std::ranges::all_of(first, [](std::byte b) { return b == std::byte{0}; });
 }
 
 Result<> create(const Session& session, const WriteOptions& options) {
