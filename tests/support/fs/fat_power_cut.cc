@@ -201,7 +201,10 @@ std::string FatCutWorkload::judge(FatTestVolume& volume, size_t moment) const {
       return "'" + path + "' is there with " + std::to_string(text.size()) +
              " bytes as it never was: " + text.substr(0, 60);
   }
-  for (const auto& [path, text] : states_[first].tree) {
+  for (const auto& entry : states_[first].tree) {
+    // By name: clang 14 lets no lambda take a structured binding.
+    const std::string& path = entry.first;
+    const std::string& text = entry.second;
     bool always = true;
     bool text_always = !text.empty() && text != "/";
     for (size_t i = first; i <= last; i++) {
