@@ -187,7 +187,7 @@ class PackedQueue final : public BlockQueue {
 
 Result<std::unique_ptr<BlockQueue>> open_packed_lane(DeviceState& state,
                                                      const QueueOptions& options,
-                                                     std::shared_ptr<const PackedMap> map,
+                                                     const std::shared_ptr<const PackedMap>& map,
                                                      std::unique_ptr<BlockQueue> below, int file) {
   UniqueFd never_readable;
   if (!below) {

@@ -17,7 +17,7 @@ namespace splitring {
 // lane. `state` is that of the image.
 Result<std::unique_ptr<BlockQueue>> open_packed_lane(DeviceState& state,
                                                      const QueueOptions& options,
-                                                     std::shared_ptr<const PackedMap> map,
+                                                     const std::shared_ptr<const PackedMap>& map,
                                                      std::unique_ptr<BlockQueue> below, int file);
 
 }  // namespace splitring
