@@ -207,8 +207,8 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test test-xen bench check-exhaustive check-power-cuts check-fat lint lint-quick fuzz demo live-picture \
-  man install clean
+.PHONY: all help packages test test-xen bench check-exhaustive check-power-cuts check-fat \
+  check-fat-model lint lint-quick fuzz demo live-picture man install clean
 
 ## all: build the programs and libraries
 all: $(call libraries,$(ROOMS)) $(foreach p,$(PROGRAMS),$(ROOT)/$(p))
@@ -280,6 +280,10 @@ check-fat: $(ROOT)/tests/fs_test
 ## check-power-cuts: the tree store after 1,000,000 power cuts (minutes); SPLITRING_SEED=N begins elsewhere
 check-power-cuts: $(ROOT)/tests/kv_test
 	@SPLITRING_POWER_CUT_STATES=1000000 $< --gtest_filter='TreeStorePowerCut.*'
+
+## check-fat-model: a million random operations on FAT volumes against a model and fsck.fat (minutes)
+check-fat-model: $(ROOT)/tests/fs_test
+	@SPLITRING_FAT_OPERATIONS=1000000 $< --gtest_filter='FatModel*' --gtest_brief=1
 
 ## demo: serve a documentation tree over the ring; CHECK=1 fetches and compares it, PORT=N listens there
 demo: all

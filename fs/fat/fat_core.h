@@ -72,7 +72,10 @@ class FatCore {
 
  private:
   FatCore(const FatGeometry& geometry, const FatOptions& options)
-      : geometry_(geometry), options_(options), table_(geometry), data_(geometry.cluster_bytes) {}
+      : geometry_(geometry),
+        options_(options),
+        table_(geometry),
+        data_(geometry.data_offset, geometry.cluster_bytes) {}
   Result<> recover(BlockQueue& lane);
   Result<> write_new_directories(BlockQueue& lane);
   Result<> write_directories(BlockQueue& lane);

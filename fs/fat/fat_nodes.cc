@@ -31,11 +31,6 @@ FatNodeState* FatNodes::find(FatPlace place) {
   return found == by_place_.end() ? nullptr : found->second;
 }
 
-FatNode FatNodes::number_of(FatPlace place) const {
-  const auto known = by_place_.find(key(place));
-  return known != by_place_.end() ? known->second->node : FatNode{key(place) + kFirstByPlace};
-}
-
 FatNodeState& FatNodes::get(FatNodeState& parent, FatPlace place, const FatSlot& slot) {
   if (FatNodeState* known = find(place)) {
     known->references++;

@@ -56,8 +56,10 @@ class FatNodes {
   [[nodiscard]] FatNodeState* find(FatPlace place);
   // The node of an entry, known or new, with a reference more.
   FatNodeState& get(FatNodeState& parent, FatPlace place, const FatSlot& slot);
-  // The number that the node of that entry would get.
-  [[nodiscard]] FatNode number_of(FatPlace place) const;
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    for (auto& [number, node] : nodes_) visit(*node);
+  }
 
   void move(FatNodeState& node, FatNodeState& parent, FatPlace place);
   void remove(FatNodeState& node);  // its entry is gone

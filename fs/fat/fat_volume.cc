@@ -16,12 +16,6 @@ uint8_t bits_of(const FatFlags& flags) {
 }
 constexpr uint8_t kFlagBits = kFatReadOnly | kFatHidden | kFatSystem | kFatArchive;
 
-Result<> must_be_open(const FatNodeState& node) {
-  if (node.is_directory()) return fail(Errc::kInvalid, "a directory has no bytes");
-  if (node.opens == 0) return fail(Errc::kInvalid, "the file is not open");
-  return {};
-}
-
 }  // namespace
 
 FatVolume::FatVolume(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -36,6 +30,10 @@ Result<std::unique_ptr<FatVolume>> FatVolume::open(BlockQueue& lane, const FatOp
 
 Result<> FatVolume::close(BlockQueue& lane) {
   const std::lock_guard lock(impl_->mutex);
+  if (!impl_->core->closed())
+    impl_->nodes.for_each([&](FatNodeState& node) {
+      if (node.opens != 0) impl_->give_back(node);
+    });
   return impl_->core->close(lane);
 }
 
@@ -84,6 +82,7 @@ Result<> FatVolume::set_label(BlockQueue& lane, std::string_view label) {
 Result<FatStat> FatVolume::lookup(BlockQueue& lane, FatNode directory, std::string_view name) {
   const std::lock_guard lock(impl_->mutex);
   FatNodeState* const parent = TRY(impl_->directory_node(directory));
+  impl_->core->trim();
   return impl_->stat_of(*TRY(impl_->lookup(lane, *parent, name)));
 }
 
@@ -203,17 +202,14 @@ Result<> FatVolume::open_file(BlockQueue& /*lane*/, FatNode node) {
 
 Result<> FatVolume::close_file(BlockQueue& /*lane*/, FatNode node) {
   const std::lock_guard lock(impl_->mutex);
-  FatNodeState* const file = TRY(impl_->node(node));
-  TRY_VOID(must_be_open(*file));
-  impl_->close_file(*file);
+  impl_->close_file(*TRY(impl_->open_node(node)));
   return {};
 }
 
 Result<size_t> FatVolume::read(BlockQueue& lane, FatNode node, uint64_t offset,
                                std::span<std::byte> out) {
   std::unique_lock lock(impl_->mutex);
-  FatNodeState& file = *TRY(impl_->node(node));
-  TRY_VOID(must_be_open(file));
+  FatNodeState& file = *TRY(impl_->open_node(node));
   lock.unlock();  // it stays: the caller has it open
   const std::shared_lock bytes(file.io);
   lock.lock();
@@ -240,36 +236,27 @@ Result<size_t> FatVolume::read(BlockQueue& lane, FatNode node, uint64_t offset,
   return static_cast<size_t>(end - offset);
 }
 
-// The two locks of a change to a file's bytes, in their order.
-#define SPLITRING_FAT_LOCK_FILE(file, node)     \
-  std::unique_lock find_lock(impl_->mutex);     \
-  FatNodeState& file = *TRY(impl_->node(node)); \
-  TRY_VOID(must_be_open(file));                 \
-  find_lock.unlock();                           \
-  const std::unique_lock bytes_lock(file.io);   \
-  find_lock.lock()
-
 Result<> FatVolume::write(BlockQueue& lane, FatNode node, uint64_t offset,
                           std::span<const std::byte> in) {
-  SPLITRING_FAT_LOCK_FILE(file, node);
-  return impl_->write(lane, file, offset, in);
+  const FatFileLock lock = TRY(impl_->lock_file(node));
+  return impl_->write(lane, *lock.file, offset, in);
 }
 
 Result<uint64_t> FatVolume::append(BlockQueue& lane, FatNode node, std::span<const std::byte> in) {
-  SPLITRING_FAT_LOCK_FILE(file, node);
-  const uint64_t offset = file.slot.size;
-  TRY_VOID(impl_->write(lane, file, offset, in));
+  const FatFileLock lock = TRY(impl_->lock_file(node));
+  const uint64_t offset = lock.file->slot.size;
+  TRY_VOID(impl_->write(lane, *lock.file, offset, in));
   return offset;
 }
 
 Result<> FatVolume::truncate(BlockQueue& lane, FatNode node, uint64_t size) {
-  SPLITRING_FAT_LOCK_FILE(file, node);
-  return impl_->resize(lane, file, size);
+  const FatFileLock lock = TRY(impl_->lock_file(node));
+  return impl_->resize(lane, *lock.file, size);
 }
 
 Result<> FatVolume::preallocate(BlockQueue& lane, FatNode node, uint64_t size) {
-  SPLITRING_FAT_LOCK_FILE(file, node);
-  return impl_->preallocate(lane, file, size);
+  const FatFileLock lock = TRY(impl_->lock_file(node));
+  return impl_->preallocate(lane, *lock.file, size);
 }
 
 Result<> FatVolume::sync_file(BlockQueue& lane, FatNode node) {

@@ -189,19 +189,20 @@ Result<> FatVolume::Impl::preallocate(BlockQueue& lane, FatNodeState& file, uint
   return {};
 }
 
+void FatVolume::Impl::give_back(FatNodeState& file) {
+  for (const FatRun& run : std::exchange(file.reserved, {})) core->table().release(run);
+  if (!file.removed) return;
+  if (file.has_chain)
+    free_chain(std::exchange(file.chain, {}));
+  else if (file.first_cluster() != 0)
+    free_chain(FatChain::follow(core->table(), core->geometry(), file.first_cluster()));
+  set_first_cluster(file.slot, 0);
+  file.slot.size = 0;
+}
+
 void FatVolume::Impl::close_file(FatNodeState& file) {
   if (--file.opens != 0) return;
-  for (const FatRun& run : file.reserved) core->table().release(run);
-  file.reserved.clear();
-  if (file.removed) {
-    if (!file.has_chain && file.first_cluster() != 0)
-      free_chain(FatChain::follow(core->table(), core->geometry(), file.first_cluster()));
-    else
-      free_chain(file.chain);
-    file.chain = {};
-    set_first_cluster(file.slot, 0);
-    file.slot.size = 0;
-  }
+  give_back(file);
   nodes.release(file);
 }
 

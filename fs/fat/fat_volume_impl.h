@@ -11,6 +11,13 @@
 
 namespace splitring {
 
+// The two locks of a change to a file's bytes, taken in their order.
+struct FatFileLock {
+  std::unique_lock<std::shared_mutex> bytes;
+  std::unique_lock<std::mutex> volume;
+  FatNodeState* file = nullptr;
+};
+
 class FatVolume::Impl {
  public:
   explicit Impl(std::unique_ptr<FatCore> volume) : core(std::move(volume)), nodes(core->root()) {}
@@ -18,6 +25,8 @@ class FatVolume::Impl {
   // ---- fat_volume_names.cc
   Result<FatNodeState*> node(FatNode number);
   Result<FatNodeState*> directory_node(FatNode number);
+  Result<FatNodeState*> open_node(FatNode number);
+  Result<FatFileLock> lock_file(FatNode number);  // neither lock is held
   Result<FatDirectory*> directory_of(BlockQueue& lane, const FatNodeState& node);
   FatStat stat_of(const FatNodeState& node);
   FatStat stat_of(FatNode number, const FatSlot& slot);
@@ -53,6 +62,8 @@ class FatVolume::Impl {
   Result<> resize(BlockQueue& lane, FatNodeState& file, uint64_t size);
   Result<> preallocate(BlockQueue& lane, FatNodeState& file, uint64_t size);
   void close_file(FatNodeState& file);
+  // What open files hold besides their chains, and those of removed files.
+  void give_back(FatNodeState& file);
   void free_chain(FatChain chain);
 
   std::mutex mutex;

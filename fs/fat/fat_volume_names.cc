@@ -46,6 +46,23 @@ Result<FatNodeState*> FatVolume::Impl::directory_node(FatNode number) {
   return found;
 }
 
+Result<FatNodeState*> FatVolume::Impl::open_node(FatNode number) {
+  FatNodeState* const found = TRY(node(number));
+  if (found->is_directory()) return fail(Errc::kInvalid, "a directory has no bytes");
+  if (found->opens == 0) return fail(Errc::kInvalid, "the file is not open");
+  return found;
+}
+
+Result<FatFileLock> FatVolume::Impl::lock_file(FatNode number) {
+  FatFileLock lock;
+  lock.volume = std::unique_lock(mutex);
+  lock.file = TRY(open_node(number));
+  lock.volume.unlock();  // it stays: the caller has it open
+  lock.bytes = std::unique_lock(lock.file->io);
+  lock.volume.lock();
+  return lock;
+}
+
 Result<FatDirectory*> FatVolume::Impl::directory_of(BlockQueue& lane, const FatNodeState& node) {
   return core->directory(lane, node.first_cluster());
 }

@@ -13,10 +13,15 @@ constexpr size_t kLargeWrite = size_t{256} << 10;  // goes to the disk at once, 
 
 }  // namespace
 
+uint64_t FatWriteBehind::cluster_end(uint64_t offset) const {
+  return begin_ + round_up(offset - begin_, cluster_bytes_);
+}
+
 bool FatWriteBehind::join(uint64_t offset, std::span<const std::byte> bytes, bool nothing_behind) {
   if (held_.empty() || offset < offset_) return false;
   const uint64_t at = offset - offset_;
-  if (at > held_.size() && (!nothing_behind_ || at - held_.size() >= gap_)) return false;
+  // Over a gap only if that is the rest of a file's last cluster.
+  if (at > held_.size() && (!nothing_behind_ || offset != cluster_end(end()))) return false;
   if (at + bytes.size() > kMostHeld) return false;
   if (at + bytes.size() >= held_.size()) {
     held_.resize(at + bytes.size());
@@ -32,9 +37,9 @@ Result<> FatWriteBehind::write(BlockQueue& lane, uint64_t offset, std::span<cons
     TRY_VOID(settle(lane, offset, bytes.size()));
     const uint64_t block = lane.geometry().logical_block_bytes;
     const size_t edge = (offset + bytes.size()) % block;
-    if (offset % block == 0 && edge != 0 && nothing_behind) {
+    if (offset % block == 0 && edge != 0 && edge < bytes.size()) {
       TRY_VOID(write_disk_bytes(lane, offset, bytes.first(bytes.size() - edge)));
-      return write(lane, offset + bytes.size() - edge, bytes.last(edge), true);
+      return write(lane, offset + bytes.size() - edge, bytes.last(edge), nothing_behind);
     }
     return write_disk_bytes(lane, offset, bytes);
   }
@@ -58,7 +63,8 @@ Result<> FatWriteBehind::settle(BlockQueue& lane, uint64_t offset, uint64_t byte
 Result<> FatWriteBehind::flush(BlockQueue& lane) {
   if (held_.empty()) return {};
   const uint64_t block = lane.geometry().logical_block_bytes;
-  if (nothing_behind_) held_.resize(round_up(end(), block) - offset_);
+  // A block may hold several clusters.
+  if (nothing_behind_) held_.resize(std::min(round_up(end(), block), cluster_end(end())) - offset_);
   auto done = write_disk_bytes(lane, offset_, held_);
   held_.clear();
   return done;

@@ -15,10 +15,11 @@ namespace splitring {
 
 class FatWriteBehind {
  public:
-  // `gap`: how far apart two writes may be and still be joined, where nothing matters between them.
-  explicit FatWriteBehind(uint32_t gap) : gap_(gap) {}
+  // Clusters begin at `begin`: what lies behind a file's end in its last one belongs to nobody.
+  FatWriteBehind(uint64_t begin, uint32_t cluster_bytes)
+      : begin_(begin), cluster_bytes_(cluster_bytes) {}
 
-  // `nothing_behind`: the rest of the last block belongs to nobody (a file ends here), and may
+  // `nothing_behind`: the rest of the last cluster belongs to nobody (a file ends here), and may
   // become zeroes.
   Result<> write(BlockQueue& lane, uint64_t offset, std::span<const std::byte> bytes,
                  bool nothing_behind);
@@ -31,7 +32,11 @@ class FatWriteBehind {
   [[nodiscard]] uint64_t end() const { return offset_ + held_.size(); }
   bool join(uint64_t offset, std::span<const std::byte> bytes, bool nothing_behind);
 
-  uint32_t gap_;
+  // Where the cluster ends that a byte lies in; itself, if one begins there.
+  [[nodiscard]] uint64_t cluster_end(uint64_t offset) const;
+
+  uint64_t begin_;
+  uint32_t cluster_bytes_;
   uint64_t offset_ = 0;
   std::vector<std::byte> held_;
   bool nothing_behind_ = false;

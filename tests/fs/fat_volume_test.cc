@@ -155,5 +155,42 @@ TEST(FatVolume, ReadsAndWritesAtAnyOffset) {
   EXPECT_EQ(disk.get("f"), model);
 }
 
+// Files of one cluster each lie side by side, and small writes to them are joined.
+TEST(FatVolume, WritesToNeighboursLeaveEachOtherAlone) {
+  for (const uint32_t block_bytes : {512U, 4096U}) {
+    FatTestVolume disk(20 * kMiB, {.cluster_bytes = 4096, .sector_bytes = block_bytes},
+                       block_bytes);
+    std::vector<std::string> model;
+    std::vector<FatNode> nodes;
+    for (uint32_t i = 0; i < 12; i++) {
+      model.push_back(pattern(4096, i));
+      disk.must_put("N" + std::to_string(i), model.back());
+      nodes.push_back(disk.node("N" + std::to_string(i)));
+      ASSERT_TRUE(disk.volume().open_file(disk.lane(), nodes.back()));
+    }
+    std::mt19937 random(5);
+    for (uint32_t i = 0; i < 3000; i++) {
+      const size_t file = random() % nodes.size();
+      const size_t offset = random() % 3000;
+      if (random() % 3 == 0) {
+        ASSERT_TRUE(disk.volume().truncate(disk.lane(), nodes[file], offset));
+        model[file].resize(offset);
+        continue;
+      }
+      const std::string bytes = pattern(1 + random() % 900, i);
+      ASSERT_TRUE(
+          disk.volume().write(disk.lane(), nodes[file], offset, std::as_bytes(std::span(bytes))));
+      if (model[file].size() < offset + bytes.size()) model[file].resize(offset + bytes.size());
+      model[file].replace(offset, bytes.size(), bytes);
+      if (i % 100 != 0) continue;
+      for (size_t n = 0; n < nodes.size(); n++)
+        ASSERT_EQ(disk.get("N" + std::to_string(n)), model[n]) << i;
+    }
+    for (const FatNode node : nodes) ASSERT_TRUE(disk.volume().close_file(disk.lane(), node));
+    disk.close();
+    EXPECT_EQ(disk.fsck(), "");
+  }
+}
+
 }  // namespace
 }  // namespace splitring
