@@ -152,7 +152,10 @@ $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS_bench_$*)
 $(ROOT)/bench/tar_load: $(call libraries,fs blkimage base)
+$(ROOT)/bench/kv_load: $(call objects,$(call sources,tools/bench/kv)) \
+  $(call libraries,kv fs blkimage base)
 LDLIBS_bench_tar_load := $(call system_libraries,fs blkimage base)
+LDLIBS_bench_kv_load := -llmdb -lsqlite3 -lleveldb -lrocksdb $(call system_libraries,kv fs blkimage base)
 
 # ---- fuzzers: each tests/fuzz/NAME_fuzz.cc with every room, built by clang --------------------------
 SECONDS ?= 20
@@ -249,10 +252,11 @@ bench: packages-bench
 	@tools/bench/bench.py --root $(ROOT) --out $(BUILD)/bench.json
 	@tools/bench/http_bench.py --root $(ROOT) --out $(BUILD)/bench-http.json
 	@tools/bench/mount_bench.py --root $(ROOT) --out $(BUILD)/bench-mount.json
+	@tools/bench/kv_bench.py --root $(ROOT) --out $(BUILD)/bench-kv.json
 
 ## lint: clang-format, clang-tidy and who includes whom
 lint: lint-quick
-	$(Q)$(MAKE) $$(git ls-files '*.cc' | sed 's|\(.*\)\.cc$$|$(LINT)/\1.tidy|')
+	$(Q)$(MAKE) $$(git ls-files '*.cc' | grep -v '^tools/bench/kv/peers' | sed 's|\(.*\)\.cc$$|$(LINT)/\1.tidy|')
 
 ## lint-quick: the same without clang-tidy (seconds)
 lint-quick: packages-lint

@@ -31,6 +31,16 @@ inline double own_cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// The most memory that this process has had. getrusage() would count what it was before exec too.
+inline uint64_t peak_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    uint64_t kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib;
+  }
+  return 0;
+}
+
 // Of another process, in the kernel's clock ticks (10 ms). 0 for no process.
 inline double process_cpu_seconds(int pid) {
   if (pid <= 0) return 0;

@@ -8,13 +8,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <random>
 #include <string>
 
 #include "base/parse.h"
 #include "blkimage/raw_image.h"
 #include "fs/tar/tar_file_system.h"
+#include "tools/bench/load_report.h"
 
 namespace {
 
@@ -67,15 +67,6 @@ Result<Outcome> run(BlockQueue& lane, const std::string& work, const std::string
   return Outcome{tar->file_count(), tar->file_bytes()};
 }
 
-// getrusage() would count what the process was before exec too.
-uint64_t peak_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word == "VmHWM:" && status >> word) return parse_decimal(word).value_or(0);
-  }
-  return 0;
-}
-
 Result<> measure(const std::string& work, const std::string& path, uint64_t count) {
   RawOptions options;
   options.read_only = true;
@@ -90,7 +81,7 @@ Result<> measure(const std::string& work, const std::string& path, uint64_t coun
   std::printf("{\"entries\": %llu, \"us\": %.1f, \"bytes\": %llu, \"peak_kib\": %llu}\n",
               static_cast<unsigned long long>(outcome.entries), took.count(),
               static_cast<unsigned long long>(outcome.bytes),
-              static_cast<unsigned long long>(peak_kib()));
+              static_cast<unsigned long long>(bench::peak_kib()));
   return {};
 }
 
