@@ -9,10 +9,12 @@
 #include <optional>
 #include <thread>
 
+#include "tools/common/disks.h"
 #include "tools/common/named_devices.h"
 #include "tools/common/program.h"
 #include "tools/common/stop_signals.h"
 #include "tools/kiosk/content/compiled_volume.h"
+#include "tools/kiosk/content/kv_source.h"
 #include "tools/kiosk/content/plugged_content.h"
 #include "tools/kiosk/content/store_source.h"
 #include "tools/kiosk/http/server.h"
@@ -38,6 +40,9 @@ struct Options {
   std::string certificate;
   std::string key;
   std::vector<std::string> names;
+  std::vector<std::string> stores;  // ROUTE=DISK
+  uint64_t most_put_bytes = uint64_t{64} << 20;
+  bool stores_read_only = false;
   HostOptions host;
 };
 
@@ -94,12 +99,22 @@ void add_options(CLI::App& program, Options& options) {
                   "A name that this service has: /_live and /api answer to it; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
+  program
+      .add_option("--store", options.stores,
+                  "Serve the key-value store on a disk below a path, for reading and writing")
+      ->type_name("PATH=DISK");
+  program.add_flag("--store-read-only", options.stores_read_only, "Stores are only read");
+  program
+      .add_option("--store-limit", options.most_put_bytes, "Longest value that is taken (64 MiB)")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false));
   tools::add_host_options(program, options.host);
   program.footer(
       "Examples:\n"
       "  kiosk --disk raw:site.tar\n"
       "  kiosk --disk vbd:xvda --listen 0.0.0.0:80 --threads 2\n"
       "  kiosk --devices devices.toml\n"
+      "  kiosk --disk raw:site.tar --store /data/=raw:data.img\n"
       "SIGHUP: reload. Ends on SIGINT and SIGTERM. Manual page: kiosk(1).");
 }
 
@@ -136,6 +151,26 @@ unsigned threads_for(unsigned wanted, const tools::NamedDevices& devices) {
   for (const auto& status : devices.status())
     if (status.name == kContent && status.ring) wanted = std::min(wanted, status.ring->lanes);
   return std::max(1U, wanted);
+}
+
+// The stores of --store.
+Result<std::vector<std::unique_ptr<kiosk::KvMount>>> open_stores(const Options& options,
+                                                                 tools::Disks& disks) {
+  std::vector<std::unique_ptr<kiosk::KvMount>> stores;
+  for (const std::string& text : options.stores) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos)
+      return fail(Errc::kInvalid, text + ": a store is given as PATH=DISK, /data/=raw:data.img");
+    auto disk = TRY(disks.open(text.substr(equals + 1), options.stores_read_only));
+    auto store = kiosk::KvMount::open(std::move(disk), {.route = text.substr(0, equals),
+                                                        .readers = options.server.threads,
+                                                        .read_only = options.stores_read_only,
+                                                        .most_bytes = options.most_put_bytes,
+                                                        .names = options.names});
+    if (!store) return fail_within("--store " + text, store.error());
+    stores.push_back(std::move(*store));
+  }
+  return stores;
 }
 
 void announce(const kiosk::PluggedContent& content, const std::string& url) {
@@ -177,6 +212,9 @@ Result<> serve(Options options) {
   if (options.devices.empty()) TRY_VOID(expect_content(content, *devices));
   options.server.threads = threads_for(options.server.threads, *devices);
 
+  tools::Disks store_disks(options.host);
+  const auto stores = TRY(open_stores(options, store_disks));
+
   // The pages that are made for each request.
   http::Metrics metrics;
   http::Pages pages;
@@ -198,6 +236,8 @@ Result<> serve(Options options) {
     std::vector<std::unique_ptr<http::Source>> made;
     const kiosk::StoreSourceOptions kept{.cache_bytes =
                                              options.cache_bytes / options.server.threads};
+    for (const auto& store : stores)
+      made.push_back(std::make_unique<kiosk::KvSource>(*store, counters));
     made.push_back(std::make_unique<kiosk::TemplateSource>(content, context));
     made.push_back(std::make_unique<kiosk::StoreSource>(content.slot(), kept, loop, counters));
     made.push_back(std::make_unique<kiosk::StoreSource>(builtin, kept, loop, counters));

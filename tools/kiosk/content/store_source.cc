@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "tools/kiosk/content/compress.h"
+#include "tools/kiosk/content/content_tag.h"
 #include "tools/kiosk/content/fill.h"
 #include "tools/kiosk/http/content_type.h"
 #include "tools/kiosk/http/html_page.h"
@@ -23,16 +24,6 @@ using http::Request;
 using http::Response;
 
 constexpr std::chrono::milliseconds kAskAgain{500};
-
-// Of the bytes as they are sent: the same file has the same tag tomorrow and on another machine.
-std::string content_tag(std::span<const std::byte> bytes) {
-  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
-  std::array<char, 40> text;
-  std::snprintf(text.data(), text.size(), "\"%016llx%016llx\"",
-                static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return text.data();
-}
 
 // Of what is too large to be read for it: good for as long as the volume is.
 std::string place_tag(uint64_t serial, std::string_view key, const kv::Entry& entry) {

@@ -83,6 +83,14 @@ std::string_view Request::header(std::string_view name) const {
   return {};
 }
 
+bool Request::is_same_origin() const {
+  const std::string_view origin = header("Origin");
+  if (origin.empty()) return true;  // no browser
+  const size_t scheme = origin.find("://");
+  if (scheme == std::string_view::npos) return false;
+  return equal_ignoring_case(origin.substr(scheme + 3), header(Known::kHost));
+}
+
 HeadParser::Outcome HeadParser::parse(std::string_view input, size_t scanned) {
   request_ = {};
   // RFC 9112 2.2: an empty line before the request is to be ignored.

@@ -70,6 +70,8 @@ struct Request {
   [[nodiscard]] bool is_change() const {
     return method == Method::kPut || method == Method::kDelete;
   }
+  // No page of another site sent it (H5): browsers say whose page it was.
+  [[nodiscard]] bool is_same_origin() const;
   [[nodiscard]] bool has_body() const { return is_chunked || content_length.value_or(0) != 0; }
   // It waits to hear that its body is wanted (RFC 9110 10.1.1).
   [[nodiscard]] bool expects_continue() const {

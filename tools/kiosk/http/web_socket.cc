@@ -26,14 +26,6 @@ std::string accept_key(std::string_view key) {
   return {reinterpret_cast<const char*>(encoded.data()), static_cast<size_t>(bytes)};
 }
 
-bool is_same_origin(const Request& request) {
-  std::string_view origin = request.header("Origin");
-  if (origin.empty()) return true;  // no browser
-  const size_t scheme = origin.find("://");
-  if (scheme == std::string_view::npos) return false;
-  return equal_ignoring_case(origin.substr(scheme + 3), request.header(Known::kHost));
-}
-
 }  // namespace
 
 bool accepts_web_socket(const Request& request) {
@@ -41,7 +33,7 @@ bool accepts_web_socket(const Request& request) {
          list_holds(request.header(Known::kUpgrade), "websocket") &&
          list_holds(request.header(Known::kConnection), "upgrade") &&
          request.header("Sec-WebSocket-Version") == "13" &&
-         request.header("Sec-WebSocket-Key").size() == kKeyBytes && is_same_origin(request);
+         request.header("Sec-WebSocket-Key").size() == kKeyBytes && request.is_same_origin();
 }
 
 std::string web_socket_head(const Request& request) {
