@@ -4,6 +4,7 @@
 
 #include "base/parse.h"
 #include "blkimage/memory_disk.h"
+#include "blkimage/partition_table.h"
 #include "blkimage/raw_image.h"
 #include "blkimage/read_only_device.h"
 
@@ -35,6 +36,21 @@ Result<std::vector<DiskUri::Option>> parse_options(std::string_view text) {
     if (end == text.size()) return options;
     text.remove_prefix(end + 1);
   }
+}
+
+// The number behind the last '#', if only digits follow it.
+Result<uint32_t> take_partition(std::string& target) {
+  const size_t hash = target.rfind('#');
+  if (hash == std::string::npos) return 0U;
+  const std::string_view digits = std::string_view(target).substr(hash + 1);
+  if (digits.empty() || !std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; }))
+    return 0U;
+  const auto number = parse_decimal(digits, kMostPartitions);
+  if (!number || *number == 0)
+    return fail(Errc::kInvalid,
+                target + ": partitions have the numbers 1 to " + std::to_string(kMostPartitions));
+  target.resize(hash);
+  return static_cast<uint32_t>(*number);
 }
 
 Result<uint32_t> choose_block_size(UriOptions& options, uint32_t otherwise) {
@@ -84,10 +100,12 @@ Result<DiskUri> parse_disk_uri(std::string_view text) {
     return fail(Errc::kInvalid, "'" + std::string(text) +
                                     "' does not say what it is: for a file or a block device, "
                                     "write raw:PATH");
-  DiskUri uri{.scheme = std::string(text.substr(0, colon)), .target = {}, .options = {}};
+  DiskUri uri{
+      .scheme = std::string(text.substr(0, colon)), .target = {}, .partition = 0, .options = {}};
   const std::string_view rest = text.substr(colon + 1);
   const size_t question = rest.find('?');
   uri.target = rest.substr(0, question);
+  uri.partition = TRY(take_partition(uri.target));
   if (uri.target.empty())
     return fail(Errc::kInvalid, "'" + std::string(text) + "': nothing follows the colon");
   if (question != std::string_view::npos)
@@ -170,7 +188,8 @@ Result<std::unique_ptr<BlockDevice>> DiskSchemes::open(std::string_view text,
   // Most messages of a disk name it already.
   if (!device && device.error().what.find(uri.target) == std::string::npos)
     return fail_within(std::string(text), std::move(device).error());
-  return device;
+  if (!device || uri.partition == 0) return device;
+  return open_partition(std::move(*device), uri.partition);
 }
 
 }  // namespace splitring

@@ -1,11 +1,13 @@
-// How a person, a store node or a configuration names a disk: SCHEME:TARGET[?OPTION=VALUE&...].
+// How a person, a store node or a configuration names a disk:
+// SCHEME:TARGET[#PARTITION][?OPTION=VALUE&...].
 //
-//   raw:/srv/a.img?direct=on&mode=r       mem:64M?block=4096
+//   raw:/srv/a.img?direct=on&mode=r       mem:64M?block=4096       raw:/srv/stick.img#1
 //
 // The scheme is the format. It is never guessed from the disk's bytes, which a guest writes (B36),
 // nor from the file's name. No shell, no escapes: the target is taken as it stands, and control
 // characters (NUL, newline) are refused (B35). The first '?' starts the options, so a target cannot
-// contain one. Which paths are allowed is the business of whoever calls.
+// contain one; nor can it end in '#' and a number, which is a partition of that disk
+// (blkimage/partition_table.h). Which paths are allowed is the business of whoever calls.
 #pragma once
 
 #include <functional>
@@ -27,6 +29,7 @@ struct DiskUri {
   };
   std::string scheme;
   std::string target;
+  uint32_t partition = 0;       // 0: the whole disk
   std::vector<Option> options;  // no name twice
 };
 
