@@ -33,6 +33,7 @@ void add_info_command(CLI::App& program, Session& session);
 void add_copy_command(CLI::App& program, Session& session);
 void add_bench_command(CLI::App& program, Session& session);
 void add_tar_command(CLI::App& program, Session& session);
+void add_fat_command(CLI::App& program, Session& session);
 void add_mount_command(CLI::App& program, Session& session);
 void add_crunch_command(CLI::App& program, Session& session);
 

@@ -26,6 +26,22 @@ declare -gA _splitring_options=(
   [tar extract]='--directory= --overwrite --same-owner --ignore-zeros --json'
   [tar verify]='--directory= --ignore-zeros --json'
   [tar index]=''
+  [fat]=''
+  [fat create]='--size= --type= --cluster= --label= --id= --sector= --align= --partition-offset= --overwrite --json'
+  [fat add]='--directory= --to= --json'
+  [fat put]=''
+  [fat get]='--overwrite --json'
+  [fat ls]='--recursive --json'
+  [fat cat]=''
+  [fat mkdir]='--parents'
+  [fat rm]='--recursive'
+  [fat mv]=''
+  [fat cp]=''
+  [fat touch]=''
+  [fat label]=''
+  [fat info]='--json'
+  [fat check]='--repair --json'
+  [fat shell]='--read-only'
   [mount]='--type= --options= --foreground'
   [kv]=''
   [kv create]='--size= --ring= --overwrite'
@@ -50,8 +66,9 @@ _splitringd_options='--host= --domain= --kind= --poll= --max-queues= --max-ring-
 # The subcommands below a command.
 _splitring_commands() {
   case $1 in
-    .) echo 'host domain attach detach handover claim doctor list info cp bench tar mount kv crunch' ;;
+    .) echo 'host domain attach detach handover claim doctor list info cp bench tar fat mount kv crunch' ;;
     domain) echo 'create destroy list' ;;
+    fat) echo 'create add put get ls cat mkdir rm mv cp touch label info check shell' ;;
     kv) echo 'create get put rm ls scan txn load dump stat check snapshot diff backup restore' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac
@@ -73,7 +90,11 @@ _splitring_value() {
     --dir | --host | --allow-root | --directory) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     --control | --output | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
-    --type) mapfile -t COMPREPLY < <(compgen -W 'fat tar' -- "$current") ;;
+    --type)
+      local types='fat12 fat16 fat32'
+      [[ $command == mount ]] && types='fat tar'
+      mapfile -t COMPREPLY < <(compgen -W "$types" -- "$current")
+      ;;
     --options) mapfile -t COMPREPLY < <(compgen -W 'ro uid= gid= umask= allow_other' -- "$current") ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'lines cdb' -- "$current") ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W 'r w' -- "$current") ;;
@@ -121,7 +142,7 @@ _splitring() {
     local commands
     commands=$(_splitring_commands "$command")
     case $command in
-      info | cp | bench | 'tar '* | 'kv '*) _splitring_disk "$current" ;;
+      info | cp | bench | 'tar '* | 'fat '* | 'kv '*) _splitring_disk "$current" ;;
       crunch) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
       mount)
         if [[ $previous == *:* ]]; then

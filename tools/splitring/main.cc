@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   add_copy_command(program, session);
   add_bench_command(program, session);
   add_tar_command(program, session);
+  add_fat_command(program, session);
   add_mount_command(program, session);
   add_kv_command(program, session);
   add_crunch_command(program, session);

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""splitring fat as a person uses it, with mtools, mkfs.fat and fsck.fat as oracles both ways."""
+
+import json
+import os
+import struct
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+SPLITRING = Path(os.environ["SPLITRING_BUILD"]) / "splitring"
+ENVIRONMENT = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC",
+               "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+
+
+def run(*command, check=True, stdin=b""):
+    result = subprocess.run(list(map(str, command)), capture_output=True, input=stdin,
+                            env=ENVIRONMENT, timeout=120)
+    if check and result.returncode != 0:
+        raise AssertionError(f"{command}: {result.returncode}: {result.stdout} {result.stderr}")
+    return result
+
+
+def fat(*command, **options):
+    return run(SPLITRING, "fat", *command, **options)
+
+
+def plant(root):
+    """A tree with what FAT finds hard."""
+    (root / "deep" / "er" / "still").mkdir(parents=True)
+    (root / "deep" / "er" / "still" / ("n" * 200)).write_bytes(b"long name")
+    (root / "README.TXT").write_bytes(b"capitals")
+    (root / "lower.c").write_bytes(b"small letters")
+    (root / "Mixed.Case").write_bytes(b"both")
+    (root / ".hidden").write_bytes(b"dot in front")
+    (root / "na\u00efve \u20ac \U0001f42a").write_bytes(b"unicode")
+    (root / "zero").write_bytes(b"")
+    (root / "large").write_bytes(os.urandom(400_001))
+    for i in range(40):
+        (root / "deep" / f"a name that begins alike, {i}").write_bytes(os.urandom(i * 100))
+
+
+def contents(root):
+    return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
+            for path in sorted(root.rglob("*"))}
+
+
+class SplitringFat(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        self.image = self.scratch / "a.img"
+        self.disk = f"raw:{self.image}"
+        self.tree = self.scratch / "tree"
+        self.tree.mkdir()
+
+    def assert_sound(self, image=None):
+        image = image or self.image
+        said = run("fsck.fat", "-n", image, check=False)
+        self.assertEqual(said.returncode, 0, said.stdout.decode())
+        self.assertEqual(fat("check", f"raw:{image}", check=False).returncode, 0)
+
+    def test_what_it_makes_of_any_size_others_accept(self):
+        for size, kind in (("160K", "FAT12"), ("360K", "FAT12"), ("1440K", "FAT12"), ("3M", "FAT12"),
+                           ("5M", "FAT16"), ("33M", "FAT16"), ("600M", "FAT32"), ("3G", "FAT32"),
+                           ("70G", "FAT32")):
+            with self.subTest(size=size):
+                self.image.unlink(missing_ok=True)
+                made = json.loads(fat("create", self.disk, "--size", size, "--label", "MADE",
+                                      "--id", "1234-ABCD", "--json").stdout)
+                self.assertEqual((made["type"], made["label"], made["id"]),
+                                 (kind, "MADE", "1234-ABCD"))
+                self.assert_sound()
+                self.assertIn(b"MADE", run("mlabel", "-s", "-i", self.image).stdout)
+
+    def test_trees_go_in_and_come_out_the_same(self):
+        plant(self.tree)
+        fat("create", self.disk, "--size", "40M")
+        fat("add", self.disk, "-C", self.tree, ".", "--to", "in")
+        self.assert_sound()
+        fat("get", self.disk, "in", self.scratch)
+        self.assertEqual(contents(self.scratch / "in"), contents(self.tree))
+        out = self.scratch / "mtools"
+        out.mkdir()
+        run("mcopy", "-s", "-i", self.image, "::in", out)
+        self.assertEqual(contents(out / "in"), contents(self.tree))
+
+    def test_what_mtools_writes_we_read_change_and_leave_sound(self):
+        plant(self.tree)
+        for options in ((), ("-F", "32"), ("-F", "16", "-s", "2"), ("-S", "4096")):
+            with self.subTest(options=options):
+                self.image.unlink(missing_ok=True)
+                run("mkfs.fat", *options, "-C", self.image, 70_000)
+                run("mcopy", "-s", "-i", self.image, *self.tree.iterdir(), "::")
+                back = self.scratch / f"back{len(options)}{''.join(options)}"
+                back.mkdir()
+                fat("get", self.disk, "/", back)
+                self.assertEqual(contents(back), contents(self.tree))
+                fat("rm", self.disk, "-r", "deep")
+                fat("mv", self.disk, "Mixed.Case", "Another Name.text")
+                fat("mkdir", self.disk, "-p", "x/y/z")
+                fat("cp", self.disk, "large", "x/y/z")
+                self.assert_sound()
+                self.assertEqual(fat("cat", self.disk, "x/y/z/large").stdout,
+                                 (self.tree / "large").read_bytes())
+
+    def test_dates_agree_with_those_of_mtools(self):
+        source = self.scratch / "source"
+        source.write_bytes(b"dated")
+        os.utime(source, (1_000_000_000, 1_000_000_000))
+        fat("create", self.disk, "--size", "4M")
+        run("mcopy", "-m", "-i", self.image, source, "::THEIRS")
+        fat("put", self.disk, source, "OURS")
+        times = {e["path"]: e["mtime"] for e in json.loads(fat("ls", self.disk, "--json").stdout)}
+        self.assertEqual(times, {"THEIRS": 1_000_000_000, "OURS": 1_000_000_000})
+
+    def test_short_names_are_numbered_and_cases_kept(self):
+        fat("create", self.disk, "--size", "4M")
+        for name in ("lower.txt", "UPPER.TXT", "a long name.html", "a long name.htm"):
+            fat("put", self.disk, "-", name, stdin=b"x")
+        names = {e["path"]: e["short_name"] for e in json.loads(fat("ls", self.disk, "--json").stdout)}
+        self.assertEqual(names, {"lower.txt": "LOWER.TXT", "UPPER.TXT": "UPPER.TXT",
+                                 "a long name.html": "ALONGN~1.HTM",
+                                 "a long name.htm": "ALONGN~2.HTM"})
+        listed = run("mdir", "-b", "-i", self.image, "::").stdout.decode()
+        for name in names:
+            self.assertIn(f"::/{name}\n", listed)
+
+    def test_a_partition_is_a_disk(self):
+        for number, (first, blocks) in {1: (64, 8000), 2: (10_000, 9000)}.items():
+            with open(self.image, "ab") as file:
+                file.truncate(20_000 * 512)
+            with open(self.image, "r+b") as file:
+                file.seek(446 + 16 * (number - 1))
+                file.write(struct.pack("<B3sB3sII", 0, b"", 6, b"", first, blocks))
+                file.seek(510)
+                file.write(b"\x55\xaa")
+        fat("create", self.disk + "#2", "--partition-offset", "10000")
+        fat("put", self.disk + "#2", "-", "file", stdin=b"second")
+        self.assertEqual(run("mtype", "-i", f"{self.image}@@{10_000 * 512}", "::file").stdout,
+                         b"second")
+        failed = fat("info", self.disk + "#3", check=False)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn(b"it has 1, 2", failed.stderr)
+
+    def test_damage_is_found_and_mended(self):
+        fat("create", self.disk, "--size", "2M")
+        fat("put", self.disk, "-", "FILE", stdin=b"x" * 5000)
+        with open(self.image, "r+b") as file:
+            file.seek(512)
+            fat_bytes = bytearray(file.read(512))
+            fat_bytes[3:] = bytes(509)
+            file.seek(512)
+            file.write(fat_bytes)
+        found = fat("check", self.disk, "--json", check=False)
+        self.assertEqual(found.returncode, 1)
+        self.assertGreater(json.loads(found.stdout)["damage"], 0)
+        fat("check", self.disk, "--repair")
+        self.assert_sound()
+
+    def test_the_shell_obeys_a_script(self):
+        fat("create", self.disk, "--size", "2M")
+        script = b"mkdir a\ncd a\nmkdir 'b c'\ntouch 'b c/x'\npwd\nmv 'b c/x' /top\ncd ..\nls\nexit\n"
+        said = fat("shell", self.disk, stdin=script).stdout.decode()
+        self.assertIn("/a\n", said)
+        self.assertIn("top", said)
+        self.assertEqual(fat("shell", self.disk, stdin=b"rm nothing\n", check=False).returncode, 1)
+        self.assert_sound()
+
+    def test_errors_say_what_and_where(self):
+        def fails(*command, says):
+            outcome = fat(*command, check=False)
+            self.assertEqual(outcome.returncode, 1, outcome.stderr)
+            self.assertTrue(outcome.stderr.startswith(b"splitring: fat "), outcome.stderr)
+            self.assertIn(says, outcome.stderr.decode())
+
+        fails("create", self.disk, says="--size")
+        self.image.unlink(missing_ok=True)
+        fat("create", self.disk, "--size", "1M")
+        fails("create", self.disk, says="--overwrite")
+        fails("create", f"raw:{self.scratch}/b.img", "--size", "100K", says="160 KiB")
+        fails("create", self.disk, "--overwrite", "--type", "fat32", says="clusters")
+        fails("cat", self.disk, "none", says="none: 'none': no such file")
+        fails("put", self.disk, "/dev/null", "a:b", says="a:b")
+        fat("mkdir", self.disk, "d")
+        fat("put", self.disk, "-", "d/file", stdin=b"x")
+        fails("rm", self.disk, "d", says="not empty")
+        fails("cat", self.disk, "d", says="directory")
+        fails("label", self.disk, "a.b", says="label")
+        fails("info", "mem:1M", says="no FAT volume")
+        fails("put", self.disk, SPLITRING, "big", says="full")
+        self.assert_sound()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,122 @@
+// Files between the host and a FAT volume, whole trees at a time.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/unique_fd.h"
+#include "tools/splitring/fat_user.h"
+
+namespace splitring::tools {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+Result<> write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno(path, errno);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> FatUser::copy_file_in(const std::string& host_path, const std::string& path) {
+  const UniqueFd file(::open(host_path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat facts {};
+  if (!file || ::fstat(file.get(), &facts) != 0) return fail_errno(host_path, errno);
+  const auto source = [&](std::span<std::byte> out) -> Result<size_t> {
+    while (true) {
+      const ssize_t count = ::read(file.get(), out.data(), out.size());
+      if (count >= 0) return static_cast<size_t>(count);
+      if (errno != EINTR) return fail_errno(host_path, errno);
+    }
+  };
+  return write(path, source,
+               FatTime{facts.st_mtim.tv_sec, static_cast<uint32_t>(facts.st_mtim.tv_nsec)});
+}
+
+Result<> FatUser::copy_in(const std::string& host_path, const std::string& path) {
+  std::error_code error;
+  const stdfs::path top = stdfs::path(host_path).lexically_normal();
+  const auto status = stdfs::status(top, error);
+  if (!stdfs::exists(status)) return fail(Errc::kNotFound, host_path + ": no such file");
+  stdfs::path name = top.filename();
+  if (name.empty()) name = top.parent_path().filename();
+  const bool nameless = name.empty() || name == "." || name == "..";
+  const std::string target = nameless ? fat_path(path) : TRY(target_of(name.string(), path));
+  if (!stdfs::is_directory(status)) return copy_file_in(host_path, target);
+  if (!target.empty()) TRY_VOID(make_directory(target, true));
+  std::vector<stdfs::directory_entry> items;
+  for (auto it = stdfs::recursive_directory_iterator(top, error);
+       !error && it != stdfs::recursive_directory_iterator(); it.increment(error))
+    items.push_back(*it);
+  if (error) return fail_errno(host_path, error.value());
+  std::ranges::sort(items, {}, [](const auto& item) { return item.path().native(); });
+  for (const stdfs::directory_entry& item : items) {
+    const std::string relative = item.path().lexically_relative(top).string();
+    const std::string there = target.empty() ? relative : target + "/" + relative;
+    const auto kind = item.symlink_status(error).type();
+    if (kind == stdfs::file_type::directory)
+      TRY_VOID(make_directory(there, true));
+    else if (kind == stdfs::file_type::regular)
+      TRY_VOID(copy_file_in(item.path().string(), there));
+    else
+      tally_.left_out.push_back(item.path().string());
+  }
+  return {};
+}
+
+Result<> FatUser::copy_file_out(const std::string& path, const std::string& host_path,
+                                bool overwrite) {
+  const FatStat stat = TRY(this->stat(fat_path(path)));
+  // Nothing is followed: a name out of an image leads nowhere but where it is put.
+  const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (overwrite ? O_TRUNC : O_EXCL);
+  const UniqueFd file(::open(host_path.c_str(), flags, stat.flags.read_only ? 0444 : 0644));
+  if (!file) return fail_errno(host_path, errno);
+  TRY_VOID(read(path, [&](std::span<const std::byte> bytes) {
+    return write_all(file.get(), bytes, host_path);
+  }));
+  const timespec modified{.tv_sec = stat.modified.s, .tv_nsec = 0};
+  const std::array<timespec, 2> times{modified, modified};
+  if (::futimens(file.get(), times.data()) != 0) return fail_errno(host_path, errno);
+  tally_.files++;
+  return {};
+}
+
+Result<> FatUser::copy_out(const std::string& path, const std::string& host_path, bool overwrite) {
+  const std::string source = fat_path(path);
+  const FatStat stat = TRY(this->stat(source));
+  std::error_code error;
+  std::string target = host_path;
+  if (stdfs::is_directory(target, error) && !source.empty()) target += "/" + fat_name_of(source);
+  if (!stat.is_directory) return copy_file_out(source, target, overwrite);
+  const auto make = [&](const std::string& directory) -> Result<> {
+    if (::mkdir(directory.c_str(), 0777) == 0) {
+      tally_.directories++;
+      return {};
+    }
+    const int failure = errno;
+    struct stat facts {};
+    if (failure == EEXIST && ::lstat(directory.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode))
+      return {};
+    return fail_errno(directory, failure);
+  };
+  TRY_VOID(make(target));
+  std::vector<std::pair<std::string, bool>> below;
+  TRY_VOID(list(source, true, [&](const std::string& found, const FatEntry& entry) {
+    below.emplace_back(found, entry.stat.is_directory);
+  }));
+  for (const auto& [found, is_directory] : below) {
+    const std::string relative = source.empty() ? found : found.substr(source.size() + 1);
+    const std::string there = target + "/" + relative;
+    TRY_VOID(is_directory ? make(there) : copy_file_out(found, there, overwrite));
+  }
+  return {};
+}
+
+}  // namespace splitring::tools

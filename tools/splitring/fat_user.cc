@@ -1,0 +1,264 @@
+#include "tools/splitring/fat_user.h"
+
+#include <algorithm>
+
+namespace splitring::tools {
+namespace {
+
+std::string join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
+}
+
+}  // namespace
+
+std::string fat_path(std::string_view path) {
+  std::string out;
+  while (!path.empty()) {
+    const size_t begin = std::min(path.find_first_not_of('/'), path.size());
+    path.remove_prefix(begin);
+    const size_t end = std::min(path.find('/'), path.size());
+    if (end != 0) out.append(out.empty() ? "" : "/").append(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return out;
+}
+
+std::string fat_name_of(std::string_view path) {
+  const std::string whole = fat_path(path);
+  return whole.substr(whole.rfind('/') + 1);
+}
+
+std::string fat_parent_of(std::string_view path) {
+  const std::string whole = fat_path(path);
+  const size_t slash = whole.rfind('/');
+  return slash == std::string::npos ? "" : whole.substr(0, slash);
+}
+
+class FatUser::Ref {
+ public:
+  Ref(FatVolume& volume, BlockQueue& lane, FatStat stat)
+      : volume_(&volume), lane_(&lane), stat_(stat) {}
+  Ref(Ref&& other) noexcept
+      : volume_(std::exchange(other.volume_, nullptr)),
+        lane_(other.lane_),
+        stat_(other.stat_),
+        open_(other.open_) {}
+  Ref& operator=(Ref&&) = delete;
+  ~Ref() {
+    if (volume_ == nullptr) return;
+    if (open_) static_cast<void>(volume_->close_file(*lane_, node()));
+    volume_->forget(node());
+  }
+  Result<> open() {
+    TRY_VOID(volume_->open_file(*lane_, node()));
+    open_ = true;
+    return {};
+  }
+  [[nodiscard]] FatNode node() const { return stat_.node; }
+  [[nodiscard]] const FatStat& stat() const { return stat_; }
+
+ private:
+  FatVolume* volume_;
+  BlockQueue* lane_;
+  FatStat stat_;
+  bool open_ = false;
+};
+
+Result<FatUser::Ref> FatUser::resolve(const std::string& path) {
+  const auto stat = volume_.resolve(lane_, path);
+  if (!stat) return fail_within(path.empty() ? "/" : path, stat.error());
+  return Ref(volume_, lane_, *stat);
+}
+
+Result<FatStat> FatUser::stat(const std::string& path) { return TRY(resolve(path)).stat(); }
+
+Result<std::vector<FatEntry>> FatUser::entries(FatNode directory) {
+  return volume_.list(lane_, directory, 0, SIZE_MAX);
+}
+
+Result<> FatUser::list(const std::string& path, bool recursive, const Visit& visit) {
+  const std::string begin = fat_path(path);
+  const Ref top = TRY(resolve(begin));
+  if (!top.stat().is_directory) {
+    visit(begin, {.name = fat_name_of(begin), .short_name = {}, .stat = top.stat(), .cookie = 0});
+    return {};
+  }
+  // No recursion: a volume may be as deep as it likes.
+  std::vector<std::string> todo{begin};
+  while (!todo.empty()) {
+    const std::string directory = std::move(todo.back());
+    todo.pop_back();
+    const Ref node = TRY(resolve(directory));
+    std::vector<FatEntry> found = TRY(entries(node.node()));
+    std::ranges::sort(found, {}, &FatEntry::name);
+    const size_t first = todo.size();
+    for (const FatEntry& entry : found) {
+      visit(join(directory, entry.name), entry);
+      if (recursive && entry.stat.is_directory) todo.push_back(join(directory, entry.name));
+    }
+    std::reverse(todo.begin() + static_cast<std::ptrdiff_t>(first), todo.end());
+  }
+  return {};
+}
+
+Result<> FatUser::read(const std::string& path,
+                       const std::function<Result<>(std::span<const std::byte>)>& take) {
+  Ref file = TRY(resolve(fat_path(path)));
+  if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
+  for (uint64_t offset = 0;;) {
+    const auto got = volume_.read(lane_, file.node(), offset, buffer_);
+    if (!got) return fail_within(path, got.error());
+    if (*got == 0) return {};
+    TRY_VOID(take(std::span(buffer_).first(*got)));
+    offset += *got;
+    tally_.bytes += *got;
+    if (progress_) progress_(*got);
+  }
+}
+
+Result<FatUser::Ref> FatUser::open(const std::string& path, bool make) {
+  auto stat = volume_.resolve(lane_, path);
+  if (!stat && make && stat.error().code == Errc::kNotFound) {
+    const Ref parent = TRY(resolve(fat_parent_of(path)));
+    stat = volume_.create(lane_, parent.node(), fat_name_of(path));
+  }
+  if (!stat) return fail_within(path, stat.error());
+  Ref file(volume_, lane_, *stat);
+  if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
+  return file;
+}
+
+Result<> FatUser::write(const std::string& path,
+                        const std::function<Result<size_t>(std::span<std::byte>)>& source,
+                        std::optional<FatTime> modified) {
+  const std::string whole = fat_path(path);
+  const Ref file = TRY(open(whole, true));
+  const auto work = [&]() -> Result<> {
+    TRY_VOID(volume_.truncate(lane_, file.node(), 0));
+    for (uint64_t offset = 0;;) {
+      const size_t count = TRY(source(buffer_));
+      if (count == 0) break;
+      TRY_VOID(volume_.write(lane_, file.node(), offset, std::span(buffer_).first(count)));
+      offset += count;
+      tally_.bytes += count;
+      if (progress_) progress_(count);
+    }
+    return modified ? volume_.change(lane_, file.node(), {.modified = modified}) : Result<>{};
+  };
+  if (const auto done = work(); !done) return fail_within(whole, done.error());
+  tally_.files++;
+  return {};
+}
+
+Result<> FatUser::make_directory(const std::string& path, bool with_parents) {
+  const std::string whole = fat_path(path);
+  if (with_parents) {
+    if (const auto there = volume_.resolve(lane_, whole)) {
+      volume_.forget(there->node);
+      return there->is_directory ? Result<>{} : fail(Errc::kExists, whole + " is a file");
+    }
+    if (whole.find('/') != std::string::npos) TRY_VOID(make_directory(fat_parent_of(whole), true));
+  }
+  const Ref parent = TRY(resolve(fat_parent_of(whole)));
+  const auto made = volume_.make_directory(lane_, parent.node(), fat_name_of(whole));
+  if (!made) return fail_within(whole, made.error());
+  volume_.forget(made->node);
+  tally_.directories++;
+  return {};
+}
+
+Result<> FatUser::remove(const std::string& path, bool recursive) {
+  const std::string whole = fat_path(path);
+  if (whole.empty()) return fail(Errc::kInvalid, "the root cannot be removed");
+  std::vector<std::string> directories;
+  {
+    const Ref top = TRY(resolve(whole));
+    if (top.stat().is_directory) directories.push_back(whole);
+  }
+  const auto remove_file = [&](const std::string& file) -> Result<> {
+    const Ref parent = TRY(resolve(fat_parent_of(file)));
+    const auto done = volume_.remove_file(lane_, parent.node(), fat_name_of(file));
+    if (!done) return fail_within(file, done.error());
+    tally_.files++;
+    return {};
+  };
+  if (directories.empty()) return remove_file(whole);
+  std::vector<std::string> files;
+  if (recursive) {
+    TRY_VOID(list(whole, true, [&](const std::string& below, const FatEntry& entry) {
+      (entry.stat.is_directory ? directories : files).push_back(below);
+    }));
+  }
+  for (const std::string& file : files) TRY_VOID(remove_file(file));
+  for (; !directories.empty(); directories.pop_back()) {
+    const Ref parent = TRY(resolve(fat_parent_of(directories.back())));
+    const auto done =
+        volume_.remove_directory(lane_, parent.node(), fat_name_of(directories.back()));
+    if (!done) return fail_within(directories.back(), done.error());
+    tally_.directories++;
+  }
+  return {};
+}
+
+// Where something goes that is given a target: into it, if that is a directory.
+Result<std::string> FatUser::target_of(const std::string& from_name, const std::string& to) {
+  const std::string whole = fat_path(to);
+  const auto there = volume_.resolve(lane_, whole);
+  if (!there) return whole;
+  volume_.forget(there->node);
+  return there->is_directory ? join(whole, from_name) : whole;
+}
+
+Result<> FatUser::move(const std::string& from, const std::string& to) {
+  const std::string source = fat_path(from);
+  const std::string target = TRY(target_of(fat_name_of(source), to));
+  const Ref from_parent = TRY(resolve(fat_parent_of(source)));
+  const Ref to_parent = TRY(resolve(fat_parent_of(target)));
+  return volume_.rename(lane_, from_parent.node(), fat_name_of(source), to_parent.node(),
+                        fat_name_of(target));
+}
+
+Result<> FatUser::copy(const std::string& from, const std::string& to) {
+  const std::string source = fat_path(from);
+  const FatStat stat = TRY(this->stat(source));
+  const std::string target = TRY(target_of(fat_name_of(source), to));
+  if (!stat.is_directory) {
+    if (source == target) return fail(Errc::kInvalid, source + " is the same file");
+    Ref file = TRY(open(source, false));
+    uint64_t offset = 0;
+    return write(
+        target,
+        [&](std::span<std::byte> out) -> Result<size_t> {
+          const size_t got = TRY(volume_.read(lane_, file.node(), offset, out));
+          offset += got;
+          return got;
+        },
+        stat.modified);
+  }
+  if (target == source || target.starts_with(source + "/"))
+    return fail(Errc::kInvalid, source + " cannot be copied into itself");
+  TRY_VOID(make_directory(target, true));
+  std::vector<std::pair<std::string, bool>> below;
+  TRY_VOID(list(source, true, [&](const std::string& path, const FatEntry& entry) {
+    below.emplace_back(path, entry.stat.is_directory);
+  }));
+  for (const auto& [path, is_directory] : below) {
+    const std::string there = target + path.substr(source.size());
+    TRY_VOID(is_directory ? make_directory(there, true) : copy(path, there));
+  }
+  return {};
+}
+
+Result<> FatUser::touch(const std::string& path, const FatTime& time) {
+  const std::string whole = fat_path(path);
+  auto stat = volume_.resolve(lane_, whole);
+  if (!stat && stat.error().code == Errc::kNotFound) {
+    const Ref parent = TRY(resolve(fat_parent_of(whole)));
+    stat = volume_.create(lane_, parent.node(), fat_name_of(whole));
+  }
+  if (!stat) return fail_within(whole, stat.error());
+  const Ref file(volume_, lane_, *stat);
+  return volume_.change(lane_, file.node(), {.modified = time, .accessed = time});
+}
+
+}  // namespace splitring::tools

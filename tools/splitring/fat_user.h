@@ -1,0 +1,79 @@
+// What a person does with the files of a FAT volume, by their paths: what `splitring fat` and its
+// shell do.
+//
+// Paths on the volume start from its root; paths of the host are the host's. One thread, with a
+// lane. Errors name the path.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fs/fat/fat_volume.h"
+
+namespace splitring::tools {
+
+class FatUser {
+ public:
+  struct Tally {
+    uint64_t files = 0;
+    uint64_t directories = 0;
+    uint64_t bytes = 0;
+    std::vector<std::string> left_out;  // of the host: links, sockets, devices
+  };
+  using Progress = std::function<void(uint64_t bytes)>;  // of file data, as it moves
+
+  FatUser(FatVolume& volume, BlockQueue& lane, Progress progress = {})
+      : volume_(volume), lane_(lane), progress_(std::move(progress)), buffer_(kBufferBytes) {}
+
+  Result<FatStat> stat(const std::string& path);
+  using Visit = std::function<void(const std::string& path, const FatEntry& entry)>;
+  // A directory by name, or a file itself.
+  Result<> list(const std::string& path, bool recursive, const Visit& visit);
+  Result<> read(const std::string& path,
+                const std::function<Result<>(std::span<const std::byte>)>& take);
+  // Makes the file, over an existing one if there is one. `source` fills the buffer and returns how
+  // much of it: 0 at the end.
+  Result<> write(const std::string& path,
+                 const std::function<Result<size_t>(std::span<std::byte>)>& source,
+                 std::optional<FatTime> modified = {});
+  // A file or a whole directory of the host; into `path` if that is a directory.
+  Result<> copy_in(const std::string& host_path, const std::string& path);
+  // The other way; an existing file of the host is kept unless `overwrite`.
+  Result<> copy_out(const std::string& path, const std::string& host_path, bool overwrite);
+  Result<> copy(const std::string& from, const std::string& to);
+  Result<> make_directory(const std::string& path, bool with_parents);
+  Result<> remove(const std::string& path, bool recursive);
+  Result<> move(const std::string& from, const std::string& to);
+  Result<> touch(const std::string& path, const FatTime& time);
+
+  [[nodiscard]] const Tally& tally() const { return tally_; }
+
+ private:
+  static constexpr size_t kBufferBytes = size_t{1} << 20;
+  // A node with the reference that is given back.
+  class Ref;
+
+  Result<Ref> resolve(const std::string& path);
+  Result<Ref> open(const std::string& path, bool make);
+  Result<std::string> target_of(const std::string& from_name, const std::string& to);
+  Result<> copy_file_in(const std::string& host_path, const std::string& path);
+  Result<> copy_file_out(const std::string& path, const std::string& host_path, bool overwrite);
+  Result<std::vector<FatEntry>> entries(FatNode directory);
+
+  FatVolume& volume_;
+  BlockQueue& lane_;
+  Progress progress_;
+  std::vector<std::byte> buffer_;
+  Tally tally_;
+};
+
+// "a/b/c" out of "/a//b/c/"; the last component of it; all before that.
+std::string fat_path(std::string_view path);
+std::string fat_name_of(std::string_view path);
+std::string fat_parent_of(std::string_view path);
+
+}  // namespace splitring::tools
