@@ -25,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fat_rows import FatRows
 from machine import busy_seconds
 from tar_rows import TarRows
 
@@ -332,17 +333,20 @@ class Bench:
                       f"{ratio:.2f} x {other}'s (at most {most})")
 
 
-def measure_archives(arguments):
-    """The rows about archives; none if --only names others."""
-    if arguments.only not in "archives":
-        return None
-    rows = TarRows(arguments.root.resolve())
-    try:
-        rows.prepare()
-        rows.measure(arguments.rounds)
-    finally:
-        rows.clean()
-    return rows
+def measure_files(arguments):
+    """The rows about archives and FAT, as far as --only names them."""
+    measured = []
+    for name, kind in (("archives", TarRows), ("fat", FatRows)):
+        if arguments.only not in name:
+            continue
+        rows = kind(arguments.root.resolve())
+        try:
+            rows.prepare()
+            rows.measure(arguments.rounds)
+        finally:
+            rows.clean()
+        measured.append(rows)
+    return measured
 
 
 def main():
@@ -355,7 +359,7 @@ def main():
     arguments = parser.parse_args()
     if os.cpu_count() < 2:
         sys.exit("bench: two CPUs are needed, one for each end of a ring")
-    archives = measure_archives(arguments)
+    files = measure_files(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(arguments, scratch)
         try:
@@ -366,11 +370,11 @@ def main():
             elapsed = time.monotonic() - begin
         finally:
             bench.clean()
-    if not bench.samples and not archives:
+    if not bench.samples and not files:
         sys.exit("bench: nothing was measured")
     bench.print_table()
-    if archives:
-        archives.print_table()
+    for rows in files:
+        rows.print_table()
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy_after, steal_after = busy_seconds()
     others = busy_after - busy - own.ru_utime - own.ru_stime
@@ -379,7 +383,7 @@ def main():
     out = arguments.out or arguments.root.parent / "bench.json"
     out.write_text(json.dumps(
         [{"work": w, "subject": s, "value": round(v, 3), "unit": u}
-         for w, s, u, v in [*bench.rows(), *(archives.rows() if archives else [])]],
+         for w, s, u, v in [*bench.rows(), *(row for rows in files for row in rows.rows())]],
         indent=1) + "\n")
     print(f"written: {out}")
 
