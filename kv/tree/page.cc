@@ -115,7 +115,7 @@ void build_page(std::byte* page, uint8_t kind, unsigned level, uint64_t number, 
   header.prefix_bytes = static_cast<uint16_t>(prefix_bytes);
   header.page = number;
   header.birth = birth;
-  std::memcpy(page + sizeof header, first.data(), prefix_bytes);
+  first.copy(reinterpret_cast<char*>(page + sizeof header), prefix_bytes);
   const size_t slots = PageView::slots_offset(prefix_bytes);
   const size_t end_of_slots = slots + entries.size() * kSlotBytes;
   size_t heap = kPageBytes;
