@@ -1,6 +1,7 @@
 #include "tools/common/disks.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "blkimage/packed_image.h"
@@ -77,6 +78,17 @@ Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool re
                                                  uint32_t lanes) {
   host_->lanes = std::clamp(lanes, 1U, kMostLanes);
   return schemes_.open(uri, {.read_only = read_only});
+}
+
+Result<std::unique_ptr<BlockDevice>> Disks::open_when_free(const std::string& uri, bool read_only) {
+  constexpr int kTries = 40;
+  constexpr std::chrono::milliseconds kBetweenTries{50};
+  auto disk = open(uri, read_only);
+  for (int tries = 1; !disk && disk.error().code == Errc::kBusy && tries < kTries; tries++) {
+    std::this_thread::sleep_for(kBetweenTries);
+    disk = open(uri, read_only);
+  }
+  return disk;
 }
 
 Result<std::string> absolute_disk_uri(const std::string& text,

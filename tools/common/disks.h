@@ -30,6 +30,10 @@ class Disks {
   // get fewer.
   Result<std::unique_ptr<BlockDevice>> open(const std::string& uri, bool read_only,
                                             uint32_t lanes = 1);
+  // The same for who may follow a program that has just ended: a disk that is still in use gets two
+  // seconds. umount(8) returns before the program that it ends has closed its disk, and the kernel
+  // closes what a killed one had open in its own time.
+  Result<std::unique_ptr<BlockDevice>> open_when_free(const std::string& uri, bool read_only);
 
  private:
   class LazyHost;

@@ -161,7 +161,7 @@ Result<std::vector<std::unique_ptr<kiosk::KvMount>>> open_stores(const Options& 
     const size_t equals = text.find('=');
     if (equals == std::string::npos)
       return fail(Errc::kInvalid, text + ": a store is given as PATH=DISK, /data/=raw:data.img");
-    auto disk = TRY(disks.open(text.substr(equals + 1), options.stores_read_only));
+    auto disk = TRY(disks.open_when_free(text.substr(equals + 1), options.stores_read_only));
     auto store = kiosk::KvMount::open(std::move(disk), {.route = text.substr(0, equals),
                                                         .readers = options.server.threads,
                                                         .read_only = options.stores_read_only,

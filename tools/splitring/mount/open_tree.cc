@@ -1,7 +1,5 @@
 #include "tools/splitring/mount/open_tree.h"
 
-#include <chrono>
-#include <thread>
 #include <vector>
 
 #include "fs/tar/tar_header.h"
@@ -12,19 +10,9 @@
 namespace splitring::tools {
 namespace {
 
-// umount(8) returns before the program that it ends has closed the disk, and the kernel closes what
-// a killed one had open in its own time.
-constexpr int kTriesOfBusy = 40;
-constexpr std::chrono::milliseconds kBetweenTries{50};
-
 Result<OpenTree> open_disk(Disks& disks, const std::string& uri, bool read_only) {
   OpenTree opened;
-  auto disk = disks.open(uri, read_only);
-  for (int tries = 1; !disk && disk.error().code == Errc::kBusy && tries < kTriesOfBusy; tries++) {
-    std::this_thread::sleep_for(kBetweenTries);
-    disk = disks.open(uri, read_only);
-  }
-  opened.disk = TRY(std::move(disk));
+  opened.disk = TRY(disks.open_when_free(uri, read_only));
   opened.lane = TRY(opened.disk->open_queue({}));
   return opened;
 }
