@@ -26,6 +26,10 @@ def fat(*command, **options):
     return run(SPLITRING, "fat", *command, **options)
 
 
+# Beyond Unicode's basic plane: two units of UTF-16, which mtools makes "__" of.
+CAMEL = "na\u00efve \u20ac \U0001f42a"
+
+
 def plant(root):
     """A tree with what FAT finds hard."""
     (root / "deep" / "er" / "still").mkdir(parents=True)
@@ -34,7 +38,7 @@ def plant(root):
     (root / "lower.c").write_bytes(b"small letters")
     (root / "Mixed.Case").write_bytes(b"both")
     (root / ".hidden").write_bytes(b"dot in front")
-    (root / "na\u00efve \u20ac \U0001f42a").write_bytes(b"unicode")
+    (root / CAMEL).write_bytes(b"unicode")
     (root / "zero").write_bytes(b"")
     (root / "large").write_bytes(os.urandom(400_001))
     for i in range(40):
@@ -62,6 +66,12 @@ class SplitringFat(unittest.TestCase):
         self.assertEqual(said.returncode, 0, said.stdout.decode())
         self.assertEqual(fat("check", f"raw:{image}", check=False).returncode, 0)
 
+    def assert_same(self, one, other):
+        """By name and byte: the library's picture of such a difference takes it minutes to draw."""
+        ours, theirs = contents(one), contents(other)
+        self.assertEqual(sorted(ours), sorted(theirs))
+        self.assertEqual([path for path in ours if ours[path] != theirs[path]], [])
+
     def test_what_it_makes_of_any_size_others_accept(self):
         for size, kind in (("160K", "FAT12"), ("360K", "FAT12"), ("1440K", "FAT12"), ("3M", "FAT12"),
                            ("5M", "FAT16"), ("33M", "FAT16"), ("600M", "FAT32"), ("3G", "FAT32"),
@@ -81,15 +91,18 @@ class SplitringFat(unittest.TestCase):
         fat("add", self.disk, "-C", self.tree, ".", "--to", "in")
         self.assert_sound()
         fat("get", self.disk, "in", self.scratch)
-        self.assertEqual(contents(self.scratch / "in"), contents(self.tree))
+        self.assert_same(self.scratch / "in", self.tree)
+        (self.tree / CAMEL).unlink()
+        fat("rm", self.disk, f"in/{CAMEL}")
         out = self.scratch / "mtools"
         out.mkdir()
         run("mcopy", "-s", "-i", self.image, "::in", out)
-        self.assertEqual(contents(out / "in"), contents(self.tree))
+        self.assert_same(out / "in", self.tree)
 
     def test_what_mtools_writes_we_read_change_and_leave_sound(self):
         plant(self.tree)
-        for options in ((), ("-F", "32"), ("-F", "16", "-s", "2"), ("-S", "4096")):
+        (self.tree / CAMEL).unlink()
+        for options in ((), ("-F", "32"), ("-F", "16", "-s", "4"), ("-S", "4096")):
             with self.subTest(options=options):
                 self.image.unlink(missing_ok=True)
                 run("mkfs.fat", *options, "-C", self.image, 70_000)
@@ -97,7 +110,7 @@ class SplitringFat(unittest.TestCase):
                 back = self.scratch / f"back{len(options)}{''.join(options)}"
                 back.mkdir()
                 fat("get", self.disk, "/", back)
-                self.assertEqual(contents(back), contents(self.tree))
+                self.assert_same(back, self.tree)
                 fat("rm", self.disk, "-r", "deep")
                 fat("mv", self.disk, "Mixed.Case", "Another Name.text")
                 fat("mkdir", self.disk, "-p", "x/y/z")

@@ -46,8 +46,10 @@ Result<> FatUser::copy_in(const std::string& host_path, const std::string& path)
   const auto status = stdfs::status(top, error);
   if (!stdfs::exists(status)) return fail(Errc::kNotFound, host_path + ": no such file");
   stdfs::path name = top.filename();
+  // "." is what a directory holds, whatever it is called.
+  const bool is_dot = stdfs::path(host_path).filename() == ".";
   if (name.empty()) name = top.parent_path().filename();
-  const bool nameless = name.empty() || name == "." || name == "..";
+  const bool nameless = is_dot || name.empty() || name == "." || name == "..";
   const std::string target = nameless ? fat_path(path) : TRY(target_of(name.string(), path));
   if (!stdfs::is_directory(status)) return copy_file_in(host_path, target);
   if (!target.empty()) TRY_VOID(make_directory(target, true));
