@@ -64,7 +64,7 @@ class FatVolume::Impl {
   void close_file(FatNodeState& file);
   // What open files hold besides their chains, and those of removed files.
   void give_back(FatNodeState& file);
-  void free_chain(FatChain chain);
+  void free_chain(const FatChain& chain);
 
   std::mutex mutex;
   std::unique_ptr<FatCore> core;

@@ -243,7 +243,7 @@ void FatVolume::Impl::give_up(FatPlace place, const FatSlot& slot) {
   if (first != 0) free_chain(FatChain::follow(core->table(), core->geometry(), first));
 }
 
-void FatVolume::Impl::free_chain(FatChain chain) {
+void FatVolume::Impl::free_chain(const FatChain& chain) {
   if (chain.fault() != nullptr)
     core->note("the chain at cluster " + std::to_string(chain.first()) + ", now freed, " +
                chain.fault());

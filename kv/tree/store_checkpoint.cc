@@ -68,10 +68,10 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
   PageWriter writer(reader.lane());
   TreeMerge merge(reader, writer, *space_, next.generation);
   for (BranchChanges& changes : changes_of(*cut.memtable, layout_.pages)) {
-    for (Branch& branch : next.branches)
-      if (branch.number == changes.branch)
-        branch.root =
-            TRY(merge_branch(branch.root, branch.held, std::move(changes), reader, writer, merge));
+    const auto branch = std::ranges::find(next.branches, changes.branch, &Branch::number);
+    if (branch == next.branches.end()) continue;
+    branch->root =
+        TRY(merge_branch(branch->root, branch->held, std::move(changes), reader, writer, merge));
   }
   if (edit != nullptr) {
     TRY_VOID(writer.finish());  // what it reads was just written
