@@ -92,7 +92,7 @@ bool Connection::receive() {
   if (!readable_) return false;
   std::vector<char>& input = context_.input;
   const size_t kept = unread_.size();
-  std::memmove(input.data(), unread_.data(), kept);
+  if (kept != 0) std::memmove(input.data(), unread_.data(), kept);
   const std::span<char> space = std::span(input).subspan(kept);
   const IoOutcome outcome = transport_.read(space);
   unread_ = {input.data(), kept};
