@@ -29,12 +29,14 @@ TEST(HttpWebSocket, AnswersTheKeyAsRfc6455Has) {
       "GET /_live HTTP/1.1\r\nHost: a:80\r\nUpgrade: WebSocket\r\nConnection: keep-alive, "
       "Upgrade\r\n"
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-  ASSERT_EQ(parser.parse(head + "\r\n").state, HeadParser::State::kHead);
+  const std::string whole = head + "\r\n";  // what the request says lies in there
+  ASSERT_EQ(parser.parse(whole).state, HeadParser::State::kHead);
   ASSERT_TRUE(accepts_web_socket(parser.request()));
   EXPECT_NE(web_socket_head(parser.request()).find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
             std::string::npos);
   const auto accepts = [&](const std::string& more) {
-    EXPECT_EQ(parser.parse(more + "\r\n").state, HeadParser::State::kHead);
+    const std::string text = more + "\r\n";
+    EXPECT_EQ(parser.parse(text).state, HeadParser::State::kHead);
     return accepts_web_socket(parser.request());
   };
   EXPECT_TRUE(accepts(head + "Origin: http://A:80\r\n"));
