@@ -5,8 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "fs/disk_bytes.h"
 #include "fs/fat/fat_io.h"
-#include "fs/tar/disk_bytes.h"
 
 namespace splitring {
 namespace {

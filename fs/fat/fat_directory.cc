@@ -5,7 +5,7 @@
 #include <cassert>
 #include <functional>
 
-#include "fs/tar/disk_bytes.h"
+#include "fs/disk_bytes.h"
 
 namespace splitring {
 namespace {

@@ -6,7 +6,7 @@
 #include <deque>
 #include <string>
 
-#include "fs/tar/disk_bytes.h"
+#include "fs/disk_bytes.h"
 
 namespace splitring {
 namespace {

@@ -5,8 +5,8 @@
 #include <cassert>
 #include <utility>
 
+#include "fs/disk_bytes.h"
 #include "fs/fat/fat_io.h"
-#include "fs/tar/disk_bytes.h"
 
 namespace splitring {
 namespace {

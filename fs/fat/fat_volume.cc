@@ -2,9 +2,9 @@
 
 #include <shared_mutex>
 
+#include "fs/disk_bytes.h"
 #include "fs/fat/fat_time.h"
 #include "fs/fat/fat_volume_impl.h"
-#include "fs/tar/disk_bytes.h"
 
 namespace splitring {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "fs/tar/disk_bytes.h"
+#include "fs/disk_bytes.h"
 #include "fs/tar/read_ahead.h"
 
 namespace splitring {

@@ -3,7 +3,7 @@
 #include <random>
 #include <thread>
 
-#include "fs/tar/disk_bytes.h"
+#include "fs/disk_bytes.h"
 #include "tests/support/fs/tar_builder.h"
 
 namespace splitring {

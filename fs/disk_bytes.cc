@@ -1,4 +1,4 @@
-#include "fs/tar/disk_bytes.h"
+#include "fs/disk_bytes.h"
 
 #include <algorithm>
 #include <array>
