@@ -1,6 +1,6 @@
 #include "grant/xen_event_channel.h"
 
-#include <poll.h>
+#include <fcntl.h>
 
 #include <cerrno>
 #include <cstring>
@@ -20,6 +20,10 @@ void XenEventChannel::Close::operator()(xenevtchn_handle* handle) const { xenevt
 Result<XenEventChannel::Handle> XenEventChannel::open() {
   Handle handle(xenevtchn_open(nullptr, 0));
   if (handle == nullptr) return fail_opening_xen("/dev/xen/evtchn", "xen-evtchn", errno);
+  const int fd = xenevtchn_fd(handle.get());
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return fail_errno("/dev/xen/evtchn", errno);
   return handle;
 }
 
@@ -50,11 +54,9 @@ Result<> XenEventChannel::notify() {
   return {};
 }
 
-// Pending masks the port until it is unmasked; what arrives meanwhile is kept and comes after. The
-// read inside pending() would block, so look first.
+// Pending masks the port until it is unmasked; what arrives meanwhile is kept and comes after. Where
+// nothing is pending its read does not block: see open().
 Result<> XenEventChannel::acknowledge() {
-  pollfd entry{fd(), POLLIN, 0};
-  if (::poll(&entry, 1, 0) <= 0) return {};
   const int port = xenevtchn_pending(handle_.get());
   if (port < 0 && errno == EAGAIN) return {};
   if (port < 0 || xenevtchn_unmask(handle_.get(), static_cast<evtchn_port_t>(port)) != 0)
