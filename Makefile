@@ -134,8 +134,12 @@ TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
 
 # Programs that tests run as processes of their own.
 LDLIBS_test_tool_disk_conformance := -lgtest
+LDLIBS_test_tool_hostile_guest := -lgtest
+LDLIBS_test_tool_domain_times := -lxenlight
+TEST_SUPPORT_tool_hostile_guest := tests/support/backend/hand_guest.cc tests/support/backend/hand_frontend.cc
 define test_tool
-$(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc) $$(call libraries,$$(USES_tools))
+$(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc $(TEST_SUPPORT_tool_$(1))) \
+    $$(call libraries,$$(USES_tools))
 	@echo "  link     $$@"
 	@mkdir -p $$(@D)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_test_tool_$(1)) \
@@ -144,6 +148,10 @@ endef
 TEST_TOOLS := $(patsubst tests/programs/%.cc,%,$(wildcard tests/programs/*.cc))
 $(foreach t,$(TEST_TOOLS),$(eval $(call test_tool,$(t))))
 TESTS += $(addprefix $(ROOT)/tests/,$(TEST_TOOLS))
+
+$(ROOT)/tests/%.so: tests/xen/%.cc | packages
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $< -ldl
 
 # ---- loads of the benchmark ------------------------------------------------------------------------
 BENCH_LOADS := $(patsubst tools/bench/%.cc,$(ROOT)/bench/%,$(wildcard tools/bench/*.cc))
@@ -210,7 +218,7 @@ endef
 $(foreach s,$(MAN_SOURCES),$(eval $(call man,$(s))))
 
 # ---- targets ---------------------------------------------------------------------------------------
-.PHONY: all help packages test test-xen bench check-exhaustive check-power-cuts check-fat \
+.PHONY: all help packages test test-xen bench-xen bench check-exhaustive check-power-cuts check-fat \
   check-fat-model lint lint-quick fuzz demo live-picture man install clean
 
 ## all: build the programs and libraries
@@ -236,15 +244,23 @@ test: packages-test
 build-tests: all $(TESTS)
 
 XEN_WORK := $(BUILD)/xen
-XEN_TOOLS := $(ROOT)/tests/verified_load $(ROOT)/tests/disk_conformance
-## test-xen: the programs on a real Xen, booted under software emulation; ONLY=TEXT, PATIENCE=N
-test-xen: packages-xen
+XEN_TOOLS := $(addprefix $(ROOT)/tests/,verified_load disk_conformance hostile_guest domain_times \
+  choose_domid.so)
+XEN_LAB = --installed $(XEN_WORK)/installed $(XEN_TOOLS:%=--tool %) --work $(XEN_WORK) \
+  $(PATIENCE:%=--patience %)
+.PHONY: xen-lab
+xen-lab: packages-xen
 	$(Q)$(MAKE) all $(XEN_TOOLS)
 	$(Q)rm -rf $(XEN_WORK)/installed && $(MAKE) install DESTDIR=$(abspath $(XEN_WORK))/installed \
 	  PREFIX=/usr >/dev/null
-	@tests/xen/lab.py --installed $(XEN_WORK)/installed $(XEN_TOOLS:%=--tool %) \
-	  --work $(XEN_WORK) --junit $(XEN_WORK)/junit.xml \
-	  $(ONLY:%=--only %) $(PATIENCE:%=--patience %)
+
+## test-xen: the programs on a real Xen, booted under software emulation; ONLY=TEXT, PATIENCE=N
+test-xen: xen-lab
+	@tests/xen/lab.py $(XEN_LAB) --junit $(XEN_WORK)/junit.xml $(ONLY:%=--only %)
+
+## bench-xen: xen-blkback, QEMU's qdisk and Splitring in one boot of Xen, in executed instructions
+bench-xen: xen-lab
+	@tests/xen/bench.py $(XEN_LAB) --out $(BUILD)/bench-xen.json
 
 ## bench: Splitring and its peers on the same work, in one run (minutes; wants a quiet machine)
 bench: packages-bench

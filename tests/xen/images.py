@@ -21,7 +21,7 @@ DOM0_PROGRAMS = [
     "/usr/bin/sed", "/usr/bin/readlink", "/usr/bin/dirname", "/usr/bin/basename", "/usr/bin/od",
     "/usr/bin/cmp", "/usr/bin/cp", "/usr/bin/head", "/usr/bin/tail", "/usr/bin/dd",
     "/usr/bin/truncate", "/usr/bin/mount", "/usr/bin/umount",
-    "/usr/bin/sha256sum", "/usr/sbin/blockdev",
+    "/usr/bin/sha256sum", "/usr/sbin/blockdev", "/usr/bin/setpriv",
     "/usr/sbin/mkfs.ext4", "/usr/sbin/mkfs.vfat", "/usr/sbin/e2fsck", "/usr/sbin/fsck.fat",
     "/usr/libexec/xen-qemu-system-i386", "/usr/bin/fio",
     *(f"/usr/bin/xenstore-{verb}" for verb in

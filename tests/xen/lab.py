@@ -55,12 +55,13 @@ def strip_into(source, destination):
     subprocess.run(["strip", "-o", destination, source], check=True)
 
 
-def add_stripped(tree, programs):
-    """Into usr/bin, with their shared libraries."""
+def add_stripped(tree, programs, system):
+    """Into usr/bin, with those of their shared libraries that the system has not."""
     for program in programs:
         strip_into(program, tree / "usr/bin" / program.name)
     for library in images.libraries(programs):
-        images.copy(library, tree)
+        if not (system / library.lstrip("/")).exists():
+            images.copy(library, tree)
 
 
 def fill_share(installed, tools, work, cache):
@@ -70,11 +71,12 @@ def fill_share(installed, tools, work, cache):
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(installed, tree, symlinks=True)
     programs = [path for path in (installed / "usr/bin").iterdir()]
-    add_stripped(tree, [*programs, *tools])
+    add_stripped(tree, [*programs, *tools], cache / "dom0")
     shutil.copy(HERE / "dom0/lib.sh", share / "lib.sh")
+    shutil.copy(HERE / "guest/init", share / "guest-init")
     overlay = work / "overlay"
     shutil.rmtree(overlay, ignore_errors=True)
-    add_stripped(overlay, [*programs, *tools])
+    add_stripped(overlay, [*programs, *tools], cache / "guest")
     images.pack(overlay, work / "overlay.img")
     with (share / "guest.img").open("wb") as out:  # a kernel unpacks one after the other
         for part in (cache / "guest.img", work / "overlay.img"):
@@ -84,13 +86,14 @@ def fill_share(installed, tools, work, cache):
 
 
 class Lab:
-    def __init__(self, arguments):
+    def __init__(self, arguments, icount=False):
         self.installed = arguments.installed.resolve()
         self.tools = [path.resolve() for path in arguments.tool]
         self.work = arguments.work.resolve()
         self.cache = self.work / "cache"
         self.logs = self.work / "logs"
         self.patience = arguments.patience
+        self.icount = icount
         self.machine = None
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
@@ -103,7 +106,7 @@ class Lab:
 
     def boot(self):
         start = time.monotonic()
-        self.machine = Machine(self.cache, self.unpacked, self.share)
+        self.machine = Machine(self.cache, self.unpacked, self.share, self.icount)
         self.machine.wait_ready(self.patience)
         self.load()
         print(f"xen: booted in {time.monotonic() - start:.0f} s", flush=True)
@@ -158,9 +161,10 @@ class Lab:
         print(f"{'ok    ' if status == 0 else 'FAILED'} {scenario.name}: {scenario.claim}  "
               f"({seconds:.1f} s)", flush=True)
         if status != 0:
-            lines = output.splitlines()
-            print("".join(f"       | {line}\n" for line in lines[-15:]) + f"       log: {log}",
-                  flush=True)
+            # Behind what is wrong comes the daemon's log.
+            said, wrong, behind = output.partition("FAILED: ")
+            lines = [*said.splitlines()[-5:], *(wrong + behind).splitlines()[:15]]
+            print("".join(f"       | {line}\n" for line in lines) + f"       log: {log}", flush=True)
         return status == 0, seconds, output
 
 
@@ -190,14 +194,20 @@ def shell(lab):
             print(f"{output}-- {status}", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def lab_arguments(description):
+    """A parser of what every user of a Lab is told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--installed", required=True, type=Path)
     parser.add_argument("--tool", action="append", default=[], type=Path)
     parser.add_argument("--work", required=True, type=Path)
+    parser.add_argument("--patience", type=int, default=1)
+    return parser
+
+
+def main():
+    parser = lab_arguments(__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--junit", type=Path)
-    parser.add_argument("--patience", type=int, default=1)
     parser.add_argument("--shell", action="store_true")
     arguments = parser.parse_args()
     scenarios = find_scenarios(arguments.only or [""])
@@ -221,4 +231,5 @@ def main():
     return 0 if results and passed == len(results) else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

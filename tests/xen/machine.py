@@ -34,7 +34,10 @@ def open_folder(path):
 
 
 class Machine:
-    def __init__(self, cache, unpacked, share):
+    """With `icount` there is one processor, and its time is what it executes, an instruction a
+    nanosecond: a figure repeats, however fast this machine is and whatever else it does."""
+
+    def __init__(self, cache, unpacked, share, icount=False):
         self.share = share
         self.console = share.parent / "console.log"
         self.number = 0
@@ -43,13 +46,13 @@ class Machine:
             (share / name).mkdir(parents=True)
         (share.parent / "lab.sock").unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            self.command(cache, unpacked), cwd=share.parent, stdin=subprocess.DEVNULL,
+            self.command(cache, unpacked, icount), cwd=share.parent, stdin=subprocess.DEVNULL,
             stdout=self.console.open("wb"), stderr=subprocess.STDOUT)
         self.received = b""
         self.port = None
 
     @staticmethod
-    def command(cache, unpacked):
+    def command(cache, unpacked, icount):
         xen = cache / "xen.elf"
         if not xen.exists():
             packed = next(path for path in (unpacked / "boot").glob("xen-*.gz")
@@ -57,8 +60,10 @@ class Machine:
             xen.write_bytes(gzip.decompress(packed.read_bytes()))
         kernel = next((unpacked / "boot").glob("vmlinuz-*"))
         arguments = "console=hvc0 rdinit=/init panic=-1 loglevel=4 quiet"
+        processors = (["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"] if icount else
+                      ["-accel", "tcg,thread=multi", "-smp", "2"])
         return [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-cpu", CPU,
+            "qemu-system-x86_64", *processors, "-cpu", CPU,
             "-m", "5000", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", "stdio", "-kernel", str(xen),
             "-append", "console=com1 com1=115200,8n1 dom0_mem=2800M,max:2800M loglvl=warning "
@@ -104,14 +109,15 @@ class Machine:
         line, _, self.received = self.received.partition(b"\n")
         return line.decode(errors="replace").strip()
 
-    def run(self, script, seconds):
-        """Runs a text for bash in domain 0. Returns its exit status and its output."""
+    def run(self, script, seconds, slower=1):
+        """Runs a text for bash in domain 0. Returns its exit status and its output. `seconds` are the
+        machine's; of ours they may take so many times more."""
         self.number += 1
         name = str(self.number)
         (self.share / "jobs" / name).write_text(script)
         log = self.share / "logs" / name
         self.port.sendall(f"{name} {seconds}\n".encode())
-        deadline = time.monotonic() + seconds + GRACE_SECONDS
+        deadline = time.monotonic() + seconds * slower + GRACE_SECONDS
         while (answer := self.line(deadline)) is not None:
             number, _, status = answer.partition(" ")
             if number == name:

@@ -5,7 +5,6 @@ lab=/dev/shm/lab
 # ---- saying what is wrong ---------------------------------------------------------------------
 fail() {
   echo "FAILED: $*"
-  [ ! -s "$lab/daemon.log" ] || tail -n 20 "$lab/daemon.log"
   exit 1
 }
 # contains TEXT PATTERN: a pattern of grep -E.
@@ -44,13 +43,14 @@ wait_gone() {
 }
 
 # ---- our daemon -------------------------------------------------------------------------------
-# start_daemon OPTIONS...: returns once it serves.
+# start_daemon OPTIONS...: returns once it serves. Variables of the caller: log_level (debug),
+# daemon_wrapper (what comes before its name).
 start_daemon() {
   local line
   : >"$lab/daemon.log"
   rm -f "$lab/daemon.out"
   mkfifo "$lab/daemon.out"
-  splitringd --log-level debug "$@" >"$lab/daemon.out" 2>>"$lab/daemon.log" &
+  ${daemon_wrapper:-} splitringd --log-level "${log_level:-debug}" "$@" >"$lab/daemon.out" 2>>"$lab/daemon.log" &
   daemon=$!
   echo "$daemon" >"$lab/daemon.pid"
   exec {daemon_output}<"$lab/daemon.out"
@@ -68,15 +68,18 @@ daemon=
 
 # ---- guests -----------------------------------------------------------------------------------
 # start_guest NAME [LINE-OF-CONFIGURATION...]: returns once it runs commands. Variables of the
-# caller: guest_modules (xen-blkfront), guest_kernel (more of its command line), guest_vcpus (1).
+# caller: guest_modules (xen-blkfront), guest_kernel (more of its command line), guest_vcpus (1),
+# guest_memory (384), guest_ramdisk.
 start_guest() {
   local name=$1 output
   shift
   {
-    printf 'name="%s"\nkernel="%s/vmlinuz"\nramdisk="%s/guest.img"\n' "$name" "$lab" "$lab"
+    printf 'name="%s"\nkernel="%s/vmlinuz"\nramdisk="%s"\n' "$name" "$lab" \
+      "${guest_ramdisk:-$lab/guest.img}"
     printf 'memory=%s\nvcpus=%s\n' "${guest_memory:-384}" "${guest_vcpus:-1}"
-    printf 'extra="console=hvc0 rdinit=/init panic=-1 loglevel=4 lab.modules=%s %s"\n' \
-      "${guest_modules-xen-blkfront}" "${guest_kernel-}"
+    # ramfs: a tmpfs would end at half of the memory, and the archive is in memory too at first.
+    printf 'extra="console=hvc0 rdinit=/init rootfstype=ramfs panic=-1 loglevel=4 %s %s"\n' \
+      "lab.modules=${guest_modules-xen-blkfront}" "${guest_kernel-}"
     printf 'on_crash="%s"\n' "${guest_on_crash:-destroy}"
     printf '%s\n' "$@"
   } >"$lab/$name.cfg"
@@ -105,7 +108,8 @@ in_guest() {
 }
 # For a command that does not come back.
 in_guest_background() {
-  xenstore-write -R "/local/domain/$(xl domid "$1")/data/lab/command" "$(date +%s).$RANDOM $2"
+  background_number=$(date +%s).$RANDOM
+  xenstore-write -R "/local/domain/$(xl domid "$1")/data/lab/command" "$background_number $2"
 }
 domid() { xl domid "$1"; }
 # wait_for_another NAME DOMID: until a guest of that name is another domain: it has rebooted.
@@ -139,10 +143,38 @@ detach() {
     --timeout $((patience * 10)) 2>&1) || fail "$said"
 }
 
+# ---- a load that goes on ------------------------------------------------------------------------
+# start_load GUEST VDEV FIO-OPTION...: returns once it moves. It goes on until end_load.
+start_load() {
+  succeeds in_guest "$1" "fio --name=load --filename=/dev/$2 --direct=1 --ioengine=libaio \
+    --time_based --runtime=1000 ${*:3} >/tmp/load 2>&1 & echo \$! >/tmp/load.pid"
+  load_moves "$1" "$2"
+}
+# load_moves GUEST VDEV: until 50 more writes are done.
+load_moves() {
+  succeeds in_guest "$1" "was=\$(awk '{print \$5}' /sys/block/$2/stat)
+    for i in \$(seq $((patience * 300))); do
+      [ \"\$(awk '{print \$5}' /sys/block/$2/stat)\" -lt \$((was + 50)) ] || exit 0; usleep 100000
+    done; cat /tmp/load; dmesg | tail; exit 1"
+}
+# end_load GUEST: it was running still, and met no error and no wrong block.
+end_load() {
+  succeeds in_guest "$1" "kill -INT \$(cat /tmp/load.pid) || { cat /tmp/load; exit 1; }
+    for i in \$(seq $((patience * 600))); do
+      [ -e /proc/\$(cat /tmp/load.pid) ] || break; usleep 100000; done
+    cat /tmp/load; grep 'err= 0' /tmp/load && ! grep -qi 'verify:\|error' /tmp/load"
+}
+verified='--rw=randwrite --bs=4k --iodepth=16 --verify=crc32c --verify_fatal=1 --loops=1000'
+
 # ---- our frontend in a guest -------------------------------------------------------------------
 # claim GUEST VDEV: from the guest's kernel.
 claim() {
   succeeds in_guest "$1" "splitring claim $2 && [ ! -e /sys/block/$2 ]"
+}
+# Linux 6.1 takes a disk once only: then it has to be said, and the disk attached anew.
+give_back() {
+  local said
+  said=$(in_guest "$1" "splitring claim --release $2") || contains "$said" 'takes a disk once only'
 }
 # conformance GUEST VDEV [OPTION]: of a disk of 4 MiB.
 conformance() {

@@ -1,0 +1,10 @@
+# Our frontend in a guest, on xen-blkback: every promise of a disk; written here, read there
+# seconds: 240
+make_image a.img 4
+guest_modules=xen-blkfront,xen-gntalloc,xen-evtchn,xen-gntdev start_guest g
+succeeds xl block-attach g "vdev=xvda,format=raw,access=rw,target=$lab/a.img"
+wait_device g xvda
+claim g xvda
+conformance g xvda
+copied g xvda
+give_back g xvda
