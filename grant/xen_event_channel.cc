@@ -54,8 +54,8 @@ Result<> XenEventChannel::notify() {
   return {};
 }
 
-// Pending masks the port until it is unmasked; what arrives meanwhile is kept and comes after. Where
-// nothing is pending its read does not block: see open().
+// Pending masks the port until it is unmasked; what arrives meanwhile is kept and comes after.
+// Where nothing is pending its read does not block: see open().
 Result<> XenEventChannel::acknowledge() {
   const int port = xenevtchn_pending(handle_.get());
   if (port < 0 && errno == EAGAIN) return {};
