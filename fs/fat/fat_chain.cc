@@ -5,33 +5,6 @@
 
 namespace splitring {
 
-FatChain FatChain::follow(const FatTable& table, const FatGeometry& geometry, uint32_t first,
-                          uint64_t most) {
-  FatChain chain;
-  uint32_t cluster = first;
-  while (chain.count_ < most) {
-    if (!geometry.is_cluster(cluster)) {
-      chain.fault_ = cluster == kFatBad ? "leads into a bad cluster"
-                     : cluster < 2      ? "leads to a free cluster"
-                                        : "leads out of the volume";
-      return chain;
-    }
-    if (chain.count_ >= geometry.clusters) {
-      chain.fault_ = "never ends";
-      return chain;
-    }
-    const uint32_t next = table.next(cluster);
-    if (next == kFatFree) {
-      chain.fault_ = "leads to a free cluster";
-      return chain;
-    }
-    chain.append({cluster, 1});
-    if (next == kFatEnd) return chain;
-    cluster = next;
-  }
-  return chain;
-}
-
 FatRun FatChain::at(uint64_t index) const {
   assert(index < count_);
   const auto after = std::ranges::upper_bound(starts_, index);

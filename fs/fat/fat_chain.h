@@ -4,24 +4,21 @@
 #include <cstdint>
 #include <vector>
 
-#include "fs/fat/fat_table.h"
+#include "fs/fat/fat_clusters.h"
 
 namespace splitring {
 
 class FatChain {
  public:
-  // Follows the FAT from `first` on, for at most `most` clusters and never more than there are.
-  // What is wrong with it, if it does not end as a chain should, is fault().
-  static FatChain follow(const FatTable& table, const FatGeometry& geometry, uint32_t first,
-                         uint64_t most = UINT64_MAX);
-
   [[nodiscard]] uint64_t count() const { return count_; }
   [[nodiscard]] const std::vector<FatRun>& runs() const { return runs_; }
   [[nodiscard]] uint32_t first() const { return runs_.empty() ? 0 : runs_.front().first; }
   [[nodiscard]] uint32_t last() const {
     return runs_.empty() ? 0 : runs_.back().first + runs_.back().count - 1;
   }
-  [[nodiscard]] const char* fault() const { return fault_; }  // nothing: none
+  // What is wrong with it, if it does not end as a chain should; null: nothing.
+  [[nodiscard]] const char* fault() const { return fault_; }
+  void set_fault(const char* fault) { fault_ = fault; }
   // What lies at cluster `index` of the file, and how many more follow it on the disk.
   // Precondition: index < count().
   [[nodiscard]] FatRun at(uint64_t index) const;

@@ -35,18 +35,17 @@ Result<> FatChecker::settle_renames(BlockQueue& lane) {
                                    (arrived ? "that was not finished" : "that was not cleared up"));
     FatChain chain;
     if (moved.in.cluster != 0)
-      chain = FatChain::follow(table_, geometry_, moved.in.cluster,
-                               kFatMaxDirectoryBytes / geometry_.cluster_bytes + 1);
-    FatDirectory directory(geometry_, chain.runs());
+      chain = table_.follow(moved.in.cluster, kFatMaxDirectoryBytes / geometry_.cluster_bytes + 1);
+    FatSlotDirectory directory(geometry_, chain.runs());
     TRY(directory.load(lane));
     const FatSet set = directory.set_at(moved.own);
     if (arrived) {
       directory.erase_own(set);
-      directory.erase_long(set);
+      directory.erase_rest(set);
     } else {
       FatSlot slot = directory.slot(moved.own);
       slot.nt_bits = static_cast<uint8_t>(slot.nt_bits & ~(kFatRenamedFrom | kFatRenamedTo));
-      directory.update(moved.own, slot);
+      directory.set_slot(moved.own, slot);
       // It is an entry like any other.
       if (moved.is_source) check_entry(moved.in, directory, set);
     }

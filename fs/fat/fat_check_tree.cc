@@ -10,14 +10,6 @@ namespace {
 // Far deeper than any path can be typed (a path of Windows has 260 characters).
 constexpr uint32_t kDeepest = 512;
 
-uint32_t first_cluster(const FatSlot& slot) {
-  return uint32_t{slot.cluster_high} << 16 | slot.cluster_low;
-}
-void set_first(FatSlot& slot, uint32_t cluster) {
-  slot.cluster_low = static_cast<uint16_t>(cluster & 0xffff);
-  slot.cluster_high = static_cast<uint16_t>(cluster >> 16);
-}
-
 }  // namespace
 
 bool FatChecker::claim(uint32_t cluster) {
@@ -38,7 +30,7 @@ Result<> FatChecker::walk(BlockQueue& lane) {
 // The part of a directory's chain that is its own; what is wrong with it ends it there.
 std::vector<FatRun> FatChecker::claim_directory(const Branch& branch) {
   const uint64_t most = kFatMaxDirectoryBytes / geometry_.cluster_bytes;
-  FatChain chain = FatChain::follow(table_, geometry_, branch.cluster, most + 1);
+  FatChain chain = table_.follow(branch.cluster, most + 1);
   const char* fault = chain.fault();
   if (chain.count() > most) {
     fault = "is longer than a directory may be";
@@ -63,7 +55,7 @@ Result<> FatChecker::visit(BlockQueue& lane, const Branch& branch) {
     runs = claim_directory(branch);
     if (runs.empty()) return {};
   }
-  FatDirectory directory(geometry_, std::move(runs));
+  FatSlotDirectory directory(geometry_, std::move(runs));
   bool repairs = true;
   if (TRY(directory.load(lane)))
     repairs = finds(Weight::kRemains, branch.path + "/: something lies behind the directory's end");
@@ -74,7 +66,7 @@ Result<> FatChecker::visit(BlockQueue& lane, const Branch& branch) {
   return {};
 }
 
-void FatChecker::check_dots(const Branch& branch, FatDirectory& directory) {
+void FatChecker::check_dots(const Branch& branch, FatSlotDirectory& directory) {
   if (branch.depth == 0) return;
   const auto check = [&](uint32_t index, std::string_view name, uint32_t cluster, Weight weight) {
     FatSlot slot = directory.slot(index);
@@ -90,14 +82,14 @@ void FatChecker::check_dots(const Branch& branch, FatDirectory& directory) {
     std::ranges::copy(name, slot.name.begin());
     slot.attributes = kFatDirectory;
     slot.size = 0;
-    set_first(slot, cluster);
-    directory.update(index, slot);
+    set_first_cluster(slot, cluster);
+    directory.set_slot(index, slot);
   };
   check(0, ". ", branch.cluster, Weight::kDamage);
   check(1, "..", branch.parent, Weight::kRemains);
 }
 
-void FatChecker::check_slots(const Branch& branch, FatDirectory& directory) {
+void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) {
   std::set<FatShortName> short_names;
   uint32_t covered = 0;  // slots below belong to an entry, or are judged
   const auto judge_long = [&](uint32_t until) {
@@ -106,8 +98,7 @@ void FatChecker::check_slots(const Branch& branch, FatDirectory& directory) {
       orphans = orphans || (!directory.slot(i).is_free() && directory.slot(i).is_long());
     if (orphans && finds(Weight::kRemains, branch.path + "/: parts of a name without its entry"))
       for (uint32_t i = covered; i < until; i++)
-        if (!directory.slot(i).is_free() && directory.slot(i).is_long())
-          directory.erase_long({i, i + 1});
+        if (!directory.slot(i).is_free() && directory.slot(i).is_long()) directory.free_slot(i);
   };
   for (uint32_t i = 0; i < directory.slots() && !directory.slot(i).is_end(); i++) {
     const FatSlot& slot = directory.slot(i);
@@ -137,7 +128,7 @@ void FatChecker::check_slots(const Branch& branch, FatDirectory& directory) {
   judge_long(end);
 }
 
-void FatChecker::check_entry(const Branch& branch, FatDirectory& directory, FatSet set) {
+void FatChecker::check_entry(const Branch& branch, FatSlotDirectory& directory, FatSet set) {
   const FatSlot& slot = directory.slot(set.own);
   if ((slot.nt_bits & (kFatRenamedFrom | kFatRenamedTo)) != 0) {
     const bool is_source = (slot.nt_bits & kFatRenamedFrom) != 0;
@@ -152,7 +143,7 @@ void FatChecker::check_entry(const Branch& branch, FatDirectory& directory, FatS
 }
 
 void FatChecker::check_directory(const Branch& branch, const std::string& path,
-                                 FatDirectory& directory, FatSet set) {
+                                 FatSlotDirectory& directory, FatSet set) {
   FatSlot slot = directory.slot(set.own);
   const uint32_t first = first_cluster(slot);
   if (!geometry_.is_cluster(first) || owned_[first] || branch.depth >= kDeepest) {
@@ -161,13 +152,13 @@ void FatChecker::check_directory(const Branch& branch, const std::string& path,
                                                      : "begins where another lies";
     if (finds(Weight::kDamage, path + "/: the directory " + why)) {
       directory.erase_own(set);
-      directory.erase_long(set);
+      directory.erase_rest(set);
     }
     return;
   }
   if (slot.size != 0 && finds(Weight::kDamage, path + "/: a directory with a size")) {
     slot.size = 0;
-    directory.update(set.own, slot);
+    directory.set_slot(set.own, slot);
   }
   const bool in_root = branch.depth == 0;
   branches_.push_back({.path = path,
@@ -176,14 +167,14 @@ void FatChecker::check_directory(const Branch& branch, const std::string& path,
                        .depth = branch.depth + 1});
 }
 
-void FatChecker::check_file(const std::string& path, FatDirectory& directory, FatSet set) {
+void FatChecker::check_file(const std::string& path, FatSlotDirectory& directory, FatSet set) {
   report_.files++;
   FatSlot slot = directory.slot(set.own);
   const uint32_t first = first_cluster(slot);
   const uint64_t needed =
       (uint64_t{slot.size} + geometry_.cluster_bytes - 1) / geometry_.cluster_bytes;
   FatChain chain;
-  if (first != 0) chain = FatChain::follow(table_, geometry_, first, needed + 1);
+  if (first != 0) chain = table_.follow(first, needed + 1);
   uint64_t own = 0;
   while (own < std::min(chain.count(), needed) && claim(chain.at(own).first)) own++;
   const bool crossed = own < std::min(chain.count(), needed);
@@ -201,8 +192,8 @@ void FatChecker::check_file(const std::string& path, FatDirectory& directory, Fa
   }
   chain.cut(own);
   if (own != 0) table_.set(chain.last(), kFatEnd);
-  if (own == 0) set_first(slot, 0);
-  directory.update(set.own, slot);
+  if (own == 0) set_first_cluster(slot, 0);
+  directory.set_slot(set.own, slot);
 }
 
 }  // namespace splitring

@@ -7,7 +7,7 @@
 #include "fs/fat/fat_boot.h"
 #include "fs/fat/fat_chain.h"
 #include "fs/fat/fat_check.h"
-#include "fs/fat/fat_directory.h"
+#include "fs/fat/fat_slot_directory.h"
 #include "fs/fat/fat_table.h"
 
 namespace splitring {
@@ -49,11 +49,11 @@ class FatChecker {
   // ---- fat_check_tree.cc
   Result<> walk(BlockQueue& lane);
   Result<> visit(BlockQueue& lane, const Branch& branch);
-  void check_dots(const Branch& branch, FatDirectory& directory);
-  void check_slots(const Branch& branch, FatDirectory& directory);
-  void check_entry(const Branch& branch, FatDirectory& directory, FatSet set);
-  void check_file(const std::string& path, FatDirectory& directory, FatSet set);
-  void check_directory(const Branch& branch, const std::string& path, FatDirectory& directory,
+  void check_dots(const Branch& branch, FatSlotDirectory& directory);
+  void check_slots(const Branch& branch, FatSlotDirectory& directory);
+  void check_entry(const Branch& branch, FatSlotDirectory& directory, FatSet set);
+  void check_file(const std::string& path, FatSlotDirectory& directory, FatSet set);
+  void check_directory(const Branch& branch, const std::string& path, FatSlotDirectory& directory,
                        FatSet set);
   std::vector<FatRun> claim_directory(const Branch& branch);
   bool claim(uint32_t cluster);  // false: it has an owner

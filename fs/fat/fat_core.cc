@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "fs/fat/fat_boot.h"
-#include "fs/fat/fat_check.h"
 #include "fs/fat/fat_io.h"
 
 namespace splitring {
@@ -18,49 +16,60 @@ constexpr size_t kZeroesAtOnce = size_t{64} << 10;
 }  // namespace
 
 Result<std::unique_ptr<FatCore>> FatCore::open(BlockQueue& lane, const FatOptions& options) {
-  const FatBoot boot = TRY(read_fat_boot(lane));
-  auto core = std::unique_ptr<FatCore>(new FatCore(boot.geometry, options));
+  auto core = std::unique_ptr<FatCore>(new FatCore(TRY(open_fat_disk(lane)), options));
   core->options_.read_only = options.read_only || lane.geometry().read_only;
-  TRY_VOID(core->table_.load(lane));
-  core->id_ = boot.tail.signature == kFatExtendedSignature ? uint32_t{boot.tail.id} : 0;
-  core->was_dirty_ = (boot.tail.state & kFatStateDirty) != 0 || !core->table_.clean_mark();
+  core->was_dirty_ = core->disk_->was_dirty();
   if (core->was_dirty_ && !core->options_.read_only) TRY_VOID(core->recover(lane));
-  // Only where to look first: what is free the FAT says.
-  if (const auto info = TRY(read_fat_info(lane, boot.geometry)))
-    core->table_.set_next_hint(info->next_free);
   return core;
 }
 
 Result<> FatCore::recover(BlockQueue& lane) {
-  const FatReport report = TRY(check_fat(lane, FatRepair::kRemains));
+  const FatReport report = TRY(disk_->check(lane, FatRepair::kRemains));
   for (const FatFinding& finding : report.findings)
     note(finding.what + (finding.repaired ? "" : "; `splitring fat check --repair` mends it"));
   damaged_ = report.unrepaired != 0;
-  return table_.load(lane);
+  return disk_->load(lane);
 }
 
 void FatCore::note(std::string what) {
   if (notes_.size() < kNotesInFull) notes_.push_back(std::move(what));
 }
 
-Result<FatDirectory*> FatCore::directory(BlockQueue& lane, uint32_t cluster) {
-  const auto known = directories_.find(cluster);
-  if (known != directories_.end()) return known->second.get();
-  std::vector<FatRun> runs;
-  if (cluster != 0 || geometry_.root_bytes == 0) {
-    const uint64_t most =
-        kFatMaxDirectoryBytes / std::min(geometry_.cluster_bytes, kFatMaxDirectoryBytes);
-    const FatChain chain = FatChain::follow(table_, geometry_, cluster, most + 1);
-    const char* fault = chain.count() > most ? "is longer than a directory may be" : chain.fault();
-    if (fault != nullptr) {
-      const std::string what = "the chain of the directory at cluster " + std::to_string(cluster) +
-                               " " + fault + "; `splitring fat check` says more";
-      note(what);
-      return fail(Errc::kIo, what);
-    }
-    runs = chain.runs();
+Result<FatChain> FatCore::chain_of(BlockQueue& lane, const FatFacts& facts, uint64_t most) {
+  FatChain chain;
+  if (facts.first_cluster == 0) return chain;
+  if (!facts.contiguous) return map().follow(lane, facts.first_cluster, most);
+  const uint64_t count = clusters_.clusters_for(facts.size);
+  if (!clusters_.is_cluster(facts.first_cluster) ||
+      count > clusters_.end_cluster() - facts.first_cluster) {
+    chain.set_fault("leads out of the volume");
+  } else if (const uint64_t part = std::min(count, most); part != 0) {
+    chain.append({facts.first_cluster, static_cast<uint32_t>(part)});
   }
-  auto directory = std::make_unique<FatDirectory>(geometry_, std::move(runs));
+  return chain;
+}
+
+Result<FatDirectory*> FatCore::directory(BlockQueue& lane, const FatFacts& facts) {
+  const auto known = directories_.find(facts.first_cluster);
+  if (known != directories_.end()) return known->second.get();
+  const bool is_root = facts.first_cluster == disk_->root().first_cluster;
+  const uint64_t most = clusters_.clusters_for(limits_.directory_bytes);
+  FatChain chain = TRY(chain_of(lane, facts, most + 1));
+  const char* fault = chain.count() > most ? "is longer than a directory may be" : chain.fault();
+  if (limits_.keeps_directory_size && !is_root && fault == nullptr) {
+    const uint64_t needed = clusters_.clusters_for(facts.size);
+    if (chain.count() < needed) fault = "is too short for its size";
+    chain.cut(needed);
+  }
+  if (fault == nullptr && chain.count() == 0 && !is_root) fault = "is empty";
+  if (fault != nullptr) {
+    const std::string what = "the chain of the directory at cluster " +
+                             std::to_string(facts.first_cluster) + " " + fault +
+                             "; `splitring fat check` says more";
+    note(what);
+    return fail(Errc::kIo, what);
+  }
+  auto directory = disk_->directory_in(chain.runs());
   const bool behind_end = TRY(directory->load(lane));
   FatDirectory& added = add_directory(std::move(directory));
   if (behind_end && !options_.read_only) TRY_VOID(added.write_scrubbed(lane));
@@ -87,46 +96,54 @@ Result<> FatCore::begin_change(BlockQueue& lane) {
     return fail(Errc::kIo, "an earlier write failed, nothing is changed since: " + failure_);
   changes_++;
   if (marked_dirty_) return {};
-  TRY_VOID(write_fat_state(lane, geometry_, table_, true));
+  TRY_VOID(disk_->write_state(lane, true));
   marked_dirty_ = true;
   return {};
 }
 
-Result<> FatCore::write_label(BlockQueue& lane, const FatShortName& label) {
+Result<> FatCore::write_label(BlockQueue& lane, std::string_view label) {
   unflushed_ = true;
-  return write_fat_label(lane, geometry_, label);
+  return disk_->write_label(lane, label);
 }
 
 Result<std::vector<FatRun>> FatCore::allocate(BlockQueue& lane, uint64_t wanted, uint32_t after,
                                               bool for_directory) {
-  if (table_.free_count() < wanted && table_.has_pending()) TRY_VOID(cycle(lane));
+  if (map().free_count() < wanted && map().has_pending()) TRY_VOID(cycle(lane));
   std::vector<FatRun> runs;
-  uint64_t left = table_.free_count() < wanted ? 0 : wanted;
+  uint64_t left = map().free_count() < wanted ? 0 : wanted;
   while (left != 0) {
-    const auto most = static_cast<uint32_t>(std::min<uint64_t>(left, geometry_.clusters));
-    const FatRun run = table_.take(most, after, for_directory);
+    const auto most = static_cast<uint32_t>(std::min<uint64_t>(left, clusters_.clusters));
+    const FatRun run = map().take(most, after, for_directory);
     if (run.count == 0) break;
     runs.push_back(run);
     left -= run.count;
     after = run.first + run.count - 1;
   }
   if (left == 0 && !runs.empty()) return runs;
-  for (const FatRun& run : runs) table_.release(run);
+  for (const FatRun& run : runs) map().release(run);
   return fail(Errc::kNoSpace, "the volume is full");
 }
 
-Result<FatSet> FatCore::make_room(BlockQueue& lane, FatDirectory& directory, uint32_t count,
-                                  std::optional<FatSet> besides) {
+Result<FatSet> FatCore::make_room(BlockQueue& lane, FatDirectory& directory, FatFacts& facts,
+                                  uint32_t count) {
   while (true) {
-    if (const auto place = directory.find_place(count, besides)) return *place;
+    if (const auto place = directory.find_place(count)) return *place;
     if (directory.runs().empty())
       return fail(Errc::kNoSpace, "the root directory is full (it has a fixed size)");
-    if (uint64_t{directory.slots()} * sizeof(FatSlot) + geometry_.cluster_bytes >
-        kFatMaxDirectoryBytes)
-      return fail(Errc::kNoSpace, "the directory is full: it has 65,536 slots");
-    const std::vector<FatRun> runs = TRY(allocate(lane, 1, directory.tail(), true));
-    table_.link(directory.tail(), runs.front());
-    directory.add_cluster(runs.front());
+    if (directory.bytes() + clusters_.cluster_bytes > limits_.directory_bytes)
+      return fail(Errc::kNoSpace,
+                  "the directory is full: it has " + std::to_string(directory.slots()) + " slots");
+    const uint32_t tail = directory.tail();
+    const FatRun run = TRY(allocate(lane, 1, tail, true)).front();
+    if (facts.contiguous && run.first == tail + 1) {
+      map().own(run);
+    } else {
+      if (facts.contiguous) TRY_VOID(map().chain_up(lane, directory.runs()));
+      facts.contiguous = false;
+      TRY_VOID(map().link(lane, tail, run));
+    }
+    directory.add_cluster(run);
+    if (limits_.keeps_directory_size) facts.size = facts.valid = directory.bytes();
   }
 }
 
@@ -160,8 +177,8 @@ Result<> FatCore::zero_data(BlockQueue& lane, uint64_t offset, uint64_t bytes,
 
 // ---- cycles
 
-bool FatCore::has_changes() const {
-  return !data_.empty() || table_.dirty() || table_.has_pending() || unflushed_ ||
+bool FatCore::has_changes() {
+  return !data_.empty() || map().dirty() || map().has_pending() || unflushed_ ||
          std::ranges::any_of(directories_, [](const auto& item) {
            return item.second->dirty() || item.second->is_new() || item.second->has_fresh();
          });
@@ -195,19 +212,19 @@ Result<> FatCore::write_directories(BlockQueue& lane) {
 }
 
 Result<> FatCore::write_frees(BlockQueue& lane) {
-  if (!table_.has_pending()) return {};
-  table_.apply_frees();
-  TRY_VOID(table_.write(lane));
+  if (!map().has_pending()) return {};
+  TRY_VOID(map().apply_frees(lane));
+  TRY_VOID(map().write(lane));
   TRY_VOID(lane.flush());
-  const std::vector<FatRun> freed = table_.finish_frees();
+  const std::vector<FatRun> freed = map().finish_frees();
   return options_.discard ? discard(lane, freed) : Result<>{};
 }
 
 Result<> FatCore::discard(BlockQueue& lane, const std::vector<FatRun>& runs) {
   for (const FatRun& run : runs) {
     const auto done =
-        lane.discard(Sectors::from_bytes(geometry_.offset_of(run.first)),
-                     Sectors::from_bytes(uint64_t{run.count} * geometry_.cluster_bytes));
+        lane.discard(Sectors::from_bytes(clusters_.offset_of(run.first)),
+                     Sectors::from_bytes(uint64_t{run.count} * clusters_.cluster_bytes));
     // A disk may refuse: nothing is lost by that.
     if (!done && done.error().code != Errc::kUnsupported && done.error().code != Errc::kInvalid)
       return done;
@@ -218,8 +235,8 @@ Result<> FatCore::discard(BlockQueue& lane, const std::vector<FatRun>& runs) {
 Result<> FatCore::run_cycle(BlockQueue& lane) {
   TRY_VOID(data_.flush(lane));
   TRY_VOID(write_new_directories(lane));
-  if (table_.dirty()) {
-    TRY_VOID(table_.write(lane));
+  if (map().dirty()) {
+    TRY_VOID(map().write(lane));
     TRY_VOID(lane.flush());
     unflushed_ = false;
   }
@@ -247,11 +264,7 @@ Result<> FatCore::close(BlockQueue& lane) {
   if (closed_ || options_.read_only) return {};
   if (!failure_.empty()) return fail(Errc::kIo, "an earlier write failed: " + failure_);
   TRY_VOID(cycle(lane));
-  if (marked_dirty_ && !damaged_) {
-    TRY_VOID(write_fat_info(lane, geometry_, table_));
-    TRY_VOID(lane.flush());
-    TRY_VOID(write_fat_state(lane, geometry_, table_, false));
-  }
+  if (marked_dirty_ && !damaged_) TRY_VOID(disk_->write_state(lane, false));
   closed_ = true;
   return {};
 }

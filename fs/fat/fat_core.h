@@ -1,4 +1,4 @@
-// What a mounted volume knows of itself: geometry, FAT, directories, bytes on their way; and the
+// What a mounted volume knows of itself: its disk, directories, bytes on their way; and the
 // cycles that bring it to the disk in the order that fs/fat/fat_volume.h promises.
 //
 // Not thread-safe: FatVolume's lock is held in every call.
@@ -12,10 +12,8 @@
 
 #include "base/result.h"
 #include "blkimage/block_device.h"
-#include "fs/fat/fat_chain.h"
 #include "fs/fat/fat_directory.h"
-#include "fs/fat/fat_geometry.h"
-#include "fs/fat/fat_table.h"
+#include "fs/fat/fat_disk.h"
 #include "fs/fat/fat_volume.h"
 #include "fs/fat/fat_write_behind.h"
 
@@ -25,9 +23,11 @@ class FatCore {
  public:
   static Result<std::unique_ptr<FatCore>> open(BlockQueue& lane, const FatOptions& options);
 
-  [[nodiscard]] const FatGeometry& geometry() const { return geometry_; }
+  [[nodiscard]] FatDisk& disk() { return *disk_; }
+  [[nodiscard]] FatMap& map() { return disk_->map(); }
+  [[nodiscard]] const FatClusters& clusters() const { return clusters_; }
+  [[nodiscard]] const FatLimits& limits() const { return limits_; }
   [[nodiscard]] const FatOptions& options() const { return options_; }
-  [[nodiscard]] FatTable& table() { return table_; }
   // Bytes of files. Reads of the disk must come behind settle().
   Result<> write_data(BlockQueue& lane, uint64_t offset, std::span<const std::byte> bytes,
                       bool nothing_behind);
@@ -35,15 +35,14 @@ class FatCore {
   Result<> settle(BlockQueue& lane, uint64_t offset, uint64_t bytes) {
     return data_.settle(lane, offset, bytes);
   }
-  [[nodiscard]] uint32_t id() const { return id_; }
   [[nodiscard]] bool was_dirty() const { return was_dirty_; }
   void note(std::string what);
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
-  // The directory that begins at a cluster; 0: the fixed root. It stays where it is until drop() or
-  // trim(). kIo: its chain is broken or too long.
-  Result<FatDirectory*> directory(BlockQueue& lane, uint32_t cluster);
-  [[nodiscard]] uint32_t root() const { return geometry_.root_cluster; }
+  // The clusters of a file or directory. The chain may have a fault. Errors: the disk's.
+  Result<FatChain> chain_of(BlockQueue& lane, const FatFacts& facts, uint64_t most = UINT64_MAX);
+  // A directory. It stays where it is until drop() or trim(). kIo: its chain is broken or too long.
+  Result<FatDirectory*> directory(BlockQueue& lane, const FatFacts& facts);
   FatDirectory& add_directory(std::unique_ptr<FatDirectory> directory);
   void drop(uint32_t cluster) { directories_.erase(cluster); }
   // Forgets directories that can be read again, if there are many. Nobody may hold one.
@@ -55,11 +54,11 @@ class FatCore {
   // Free clusters, all of them or kNoSpace; what was freed becomes free first if need be.
   Result<std::vector<FatRun>> allocate(BlockQueue& lane, uint64_t wanted, uint32_t after,
                                        bool for_directory = false);
-  // A place for a set; the directory grows if it has to. kNoSpace.
-  Result<FatSet> make_room(BlockQueue& lane, FatDirectory& directory, uint32_t count,
-                           std::optional<FatSet> besides = {});
+  // A place for a set; the directory, which `facts` are of, grows if it has to. kNoSpace.
+  Result<FatSet> make_room(BlockQueue& lane, FatDirectory& directory, FatFacts& facts,
+                           uint32_t count);
 
-  [[nodiscard]] bool has_changes() const;
+  [[nodiscard]] bool has_changes();
   // Everything so far is durable when it returns.
   Result<> cycle(BlockQueue& lane);
   [[nodiscard]] uint64_t cycles() const { return cycles_; }
@@ -67,15 +66,16 @@ class FatCore {
   Result<> maybe_cycle(BlockQueue& lane);
   Result<> close(BlockQueue& lane);
   [[nodiscard]] bool closed() const { return closed_; }
-  // Changes the label in the boot sector.
-  Result<> write_label(BlockQueue& lane, const FatShortName& label);
+  // Changes the label where it is no entry of the root.
+  Result<> write_label(BlockQueue& lane, std::string_view label);
 
  private:
-  FatCore(const FatGeometry& geometry, const FatOptions& options)
-      : geometry_(geometry),
+  FatCore(std::unique_ptr<FatDisk> disk, const FatOptions& options)
+      : disk_(std::move(disk)),
+        clusters_(disk_->clusters()),
+        limits_(disk_->limits()),
         options_(options),
-        table_(geometry),
-        data_(geometry.data_offset, geometry.cluster_bytes) {}
+        data_(clusters_.data_offset, clusters_.cluster_bytes) {}
   Result<> recover(BlockQueue& lane);
   Result<> write_new_directories(BlockQueue& lane);
   Result<> write_directories(BlockQueue& lane);
@@ -83,14 +83,14 @@ class FatCore {
   Result<> run_cycle(BlockQueue& lane);
   Result<> discard(BlockQueue& lane, const std::vector<FatRun>& runs);
 
-  FatGeometry geometry_;
+  std::unique_ptr<FatDisk> disk_;
+  FatClusters clusters_;
+  FatLimits limits_;
   FatOptions options_;
-  FatTable table_;
   FatWriteBehind data_;
   std::unordered_map<uint32_t, std::unique_ptr<FatDirectory>> directories_;
   std::vector<std::string> notes_;
-  std::string failure_;  // of a cycle: nothing can be changed since
-  uint32_t id_ = 0;
+  std::string failure_;   // of a cycle: nothing can be changed since
   uint64_t changes_ = 0;  // since the last cycle
   uint64_t cycles_ = 0;
   bool was_dirty_ = false;

@@ -1,7 +1,7 @@
 #include "fs/fat/fat_directory.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cassert>
 #include <functional>
 
@@ -12,49 +12,18 @@ namespace {
 
 uint64_t hash_of(std::u16string_view folded) { return std::hash<std::u16string_view>{}(folded); }
 
-FatSlot as_slot(const FatLongSlot& slot) { return std::bit_cast<FatSlot>(slot); }
-FatLongSlot as_long(const FatSlot& slot) { return std::bit_cast<FatLongSlot>(slot); }
-
-std::array<char16_t, kFatUnitsPerSlot> units_of(const FatLongSlot& slot) {
-  std::array<char16_t, kFatUnitsPerSlot> units{};
-  size_t at = 0;
-  for (const le16& unit : slot.units_1) units[at++] = unit;
-  for (const le16& unit : slot.units_2) units[at++] = unit;
-  for (const le16& unit : slot.units_3) units[at++] = unit;
-  return units;
-}
-
-// Part `sequence` (from 1) of a name: what follows its end is one zero, then all ones.
-FatLongSlot long_slot(std::u16string_view name, uint32_t sequence, bool last, uint8_t checksum) {
-  FatLongSlot slot;
-  slot.sequence = static_cast<uint8_t>(sequence | (last ? kFatLastLong : 0));
-  slot.checksum = checksum;
-  size_t at = size_t{sequence - 1} * kFatUnitsPerSlot;
-  const auto next = [&] {
-    const size_t i = at++;
-    return i < name.size() ? name[i] : i == name.size() ? char16_t{0} : char16_t{0xffff};
-  };
-  for (le16& unit : slot.units_1) unit = next();
-  for (le16& unit : slot.units_2) unit = next();
-  for (le16& unit : slot.units_3) unit = next();
-  return slot;
-}
-
-// Ends at the first zero; nothing: there is something behind it, or it may not be shown.
-std::optional<std::u16string> trimmed(std::u16string name) {
-  name.resize(std::min(name.find(char16_t{0}), name.size()));
-  if (!fat_is_showable(name)) return std::nullopt;
-  return name;
-}
-
 }  // namespace
 
-FatDirectory::FatDirectory(const FatGeometry& geometry, std::vector<FatRun> runs)
-    : geometry_(geometry), runs_(std::move(runs)), first_fit_(kFatSlotsPerAtom + 1, 0) {
-  uint64_t bytes = geometry.root_bytes;
+FatDirectory::FatDirectory(const FatClusters& clusters, std::vector<FatRun> runs,
+                           uint64_t fixed_offset, uint64_t fixed_bytes)
+    : clusters_(clusters),
+      runs_(std::move(runs)),
+      fixed_offset_(fixed_offset),
+      first_fit_(kFatSlotsPerAtom + 1, 0) {
+  uint64_t bytes = fixed_bytes;
   if (!runs_.empty()) {
     bytes = 0;
-    for (const FatRun& run : runs_) bytes += uint64_t{run.count} * geometry.cluster_bytes;
+    for (const FatRun& run : runs_) bytes += uint64_t{run.count} * clusters.cluster_bytes;
   }
   slots_.resize(bytes / sizeof(FatSlot));
   is_dirty_.resize(slots_.size() / kFatSlotsPerAtom + 1);
@@ -63,12 +32,12 @@ FatDirectory::FatDirectory(const FatGeometry& geometry, std::vector<FatRun> runs
 Result<bool> FatDirectory::load(BlockQueue& lane) {
   const auto bytes = std::as_writable_bytes(std::span(slots_));
   if (runs_.empty()) {
-    TRY_VOID(read_disk_bytes(lane, geometry_.root_offset, bytes));
+    TRY_VOID(read_disk_bytes(lane, fixed_offset_, bytes));
   } else {
     uint64_t at = 0;
     for (const FatRun& run : runs_) {
-      const uint64_t length = uint64_t{run.count} * geometry_.cluster_bytes;
-      TRY_VOID(read_disk_bytes(lane, geometry_.offset_of(run.first), bytes.subspan(at, length)));
+      const uint64_t length = uint64_t{run.count} * clusters_.cluster_bytes;
+      TRY_VOID(read_disk_bytes(lane, clusters_.offset_of(run.first), bytes.subspan(at, length)));
       at += length;
     }
   }
@@ -82,82 +51,28 @@ Result<bool> FatDirectory::load(BlockQueue& lane) {
     slots_[i] = FatSlot{};
     touch(i);
   }
-  for (auto set = next(0); set; set = next(set->own + 1)) index_names(*set, true);
+  for (auto set = next(0); set; set = next(set->last + 1)) index_names(*set, true);
   return behind_end;
-}
-
-void FatDirectory::start(const FatSlot& dot, const FatSlot& dot_dot) {
-  new_ = true;
-  slots_[0] = dot;
-  slots_[1] = dot_dot;
-  end_ = 2;
 }
 
 // ---- looking
 
-FatSet FatDirectory::set_at(uint32_t own) const {
-  const uint8_t checksum = fat_checksum(slots_[own].name);
-  for (uint32_t part = 1; part <= kFatMaxLongSlots && part <= own; part++) {
-    const FatSlot& slot = slots_[own - part];
-    if (slot.is_free() || !slot.is_long()) break;
-    const FatLongSlot piece = as_long(slot);
-    if (piece.checksum != checksum || (piece.sequence & ~kFatLastLong) != part) break;
-    if ((piece.sequence & kFatLastLong) == 0) continue;
-    const FatSet set{own - part, own};
-    std::u16string name;
-    for (uint32_t i = own; i-- > set.first;) {
-      const auto units = units_of(as_long(slots_[i]));
-      name.append(units.begin(), units.end());
-    }
-    return trimmed(std::move(name)) ? set : FatSet{own, own};
-  }
-  return {own, own};
-}
-
-std::u16string FatDirectory::name_of(FatSet set) const {
-  if (set.first == set.own) return fat_shown(slots_[set.own].name, slots_[set.own].nt_bits);
-  std::u16string name;
-  for (uint32_t i = set.own; i-- > set.first;) {
-    const auto units = units_of(as_long(slots_[i]));
-    name.append(units.begin(), units.end());
-  }
-  return trimmed(std::move(name)).value_or(u"_");
-}
-
-std::optional<FatSet> FatDirectory::next(uint32_t from) const {
-  for (uint32_t i = from; i < end_; i++) {
-    const FatSlot& slot = slots_[i];
-    if (slot.is_free() || slot.is_long() || slot.is_label() || slot.is_dots()) continue;
-    return set_at(i);
-  }
-  return std::nullopt;
-}
-
-std::optional<uint32_t> FatDirectory::label_slot() const {
-  for (uint32_t i = 0; i < end_; i++)
-    if (!slots_[i].is_free() && slots_[i].is_label() && !slots_[i].is_directory()) return i;
-  return std::nullopt;
-}
-
 std::optional<FatSet> FatDirectory::find(std::u16string_view name) const {
-  const std::u16string folded = fat_folded(name);
-  const auto [begin, end] = by_name_.equal_range(hash_of(folded));
+  const std::u16string wanted = folded(name);
+  const auto [begin, end] = by_name_.equal_range(hash_of(wanted));
   for (auto it = begin; it != end; ++it) {
     const FatSet set = set_at(it->second);
-    if (fat_folded(name_of(set)) == folded) return set;
-    if (fat_folded(fat_shown(slots_[set.own].name, 0)) == folded) return set;
+    if (folded(name_of(set)) == wanted || folded(short_name_of(set)) == wanted) return set;
   }
   return std::nullopt;
 }
 
 void FatDirectory::index_names(FatSet set, bool add) {
-  const std::u16string shown = fat_folded(fat_shown(slots_[set.own].name, 0));
-  std::array<uint64_t, 2> hashes{hash_of(shown), 0};
+  const std::u16string name = folded(name_of(set));
+  const std::u16string other = folded(short_name_of(set));
+  std::array<uint64_t, 2> hashes{hash_of(name), 0};
   size_t count = 1;
-  if (set.first != set.own) {
-    const std::u16string folded = fat_folded(name_of(set));
-    if (folded != shown) hashes[count++] = hash_of(folded);
-  }
+  if (!other.empty() && other != name) hashes[count++] = hash_of(other);
   for (size_t i = 0; i < count; i++) {
     if (add) {
       by_name_.emplace(hashes[i], set.own);
@@ -171,38 +86,13 @@ void FatDirectory::index_names(FatSet set, bool add) {
 }
 
 bool FatDirectory::was_erased(std::u16string_view name) const {
-  return !erased_.empty() && erased_.contains(hash_of(fat_folded(name)));
+  return !erased_.empty() && erased_.contains(hash_of(folded(name)));
 }
 
 // ---- changing
 
-Result<FatNewName> FatDirectory::new_name(std::u16string_view name) {
-  constexpr uint32_t kMostNumber = 999'999;
-  const FatAlias alias = fat_alias(name);
-  FatNewName made{.name = std::u16string(name), .short_name = alias.name};
-  const auto is_taken = [&](const FatShortName& candidate) {
-    const std::u16string shown = fat_shown(candidate, 0);
-    return find(shown).has_value() || was_erased(shown);
-  };
-  if (!alias.needs_long) {
-    made.nt_bits = alias.nt_bits;
-    return made;
-  }
-  made.long_slots = (static_cast<uint32_t>(name.size()) + kFatUnitsPerSlot - 1) / kFatUnitsPerSlot;
-  if (!alias.lossy && !is_taken(alias.name)) return made;
-  // Names that begin alike are numbered on from the last, not searched from 1 again.
-  const std::string key(alias.name.begin(), alias.name.end());
-  uint32_t& number = next_number_[key];
-  for (uint32_t tried = 0; tried < kMostNumber; tried++) {
-    number = number % kMostNumber + 1;
-    made.short_name = fat_numbered(alias.name, number);
-    if (!is_taken(made.short_name)) return made;
-  }
-  return fail(Errc::kNoSpace, "no short name is left for another one like this");
-}
-
 bool FatDirectory::is_usable(uint32_t slot, const std::optional<FatSet>& besides) const {
-  return slots_[slot].is_free() || (besides && slot >= besides->first && slot <= besides->own);
+  return is_free(slots_[slot]) || (besides && slot >= besides->first && slot <= besides->last);
 }
 
 std::optional<FatSet> FatDirectory::place_in_atom(uint32_t atom, uint32_t count,
@@ -211,7 +101,7 @@ std::optional<FatSet> FatDirectory::place_in_atom(uint32_t atom, uint32_t count,
   const uint32_t begin = atom * kFatSlotsPerAtom;
   for (uint32_t i = begin; i < begin + kFatSlotsPerAtom; i++) {
     row = is_usable(i, besides) ? row + 1 : 0;
-    if (row == count) return FatSet{i + 1 - count, i};
+    if (row == count) return set_of(i + 1 - count, count);
   }
   return std::nullopt;
 }
@@ -221,16 +111,15 @@ std::optional<FatSet> FatDirectory::find_place(uint32_t count,
   const uint32_t atoms = slots() / kFatSlotsPerAtom;
   if (count <= kFatSlotsPerAtom) {
     if (besides && besides->in_one_atom())
-      if (const auto place = place_in_atom(besides->own / kFatSlotsPerAtom, count, besides))
-        return place;
+      if (const auto place = place_in_atom(besides->atom(), count, besides)) return place;
     for (uint32_t& atom = first_fit_[count]; atom < atoms; atom++)
       if (const auto place = place_in_atom(atom, count, {})) return place;
     return std::nullopt;
   }
   uint32_t row = 0;
   for (uint32_t i = 0; i < slots(); i++) {
-    row = slots_[i].is_free() ? row + 1 : 0;
-    if (row == count) return FatSet{i + 1 - count, i};
+    row = is_free(slots_[i]) ? row + 1 : 0;
+    if (row >= count && may_begin_at(i + 1 - count, count)) return set_of(i + 1 - count, count);
   }
   return std::nullopt;
 }
@@ -241,7 +130,7 @@ void FatDirectory::add_cluster(FatRun run) {
   else
     runs_.push_back(run);
   if (!new_) fresh_.push_back(run);
-  slots_.resize(slots_.size() + uint64_t{run.count} * geometry_.cluster_bytes / sizeof(FatSlot));
+  slots_.resize(slots_.size() + uint64_t{run.count} * clusters_.cluster_bytes / sizeof(FatSlot));
   is_dirty_.resize(slots_.size() / kFatSlotsPerAtom + 1);
 }
 
@@ -256,7 +145,7 @@ void FatDirectory::touch(uint32_t slot) {
 void FatDirectory::put(uint32_t index, const FatSlot& slot) {
   assert(index < slots());
   for (; end_ < index; end_++) {
-    slots_[end_].name[0] = kFatDeleted;
+    slots_[end_] = freed(slots_[end_]);
     touch(end_);
   }
   end_ = std::max(end_, index + 1);
@@ -264,46 +153,27 @@ void FatDirectory::put(uint32_t index, const FatSlot& slot) {
   touch(index);
 }
 
-void FatDirectory::put_long(FatSet set, const FatNewName& name) {
-  const uint8_t checksum = fat_checksum(name.short_name);
-  for (uint32_t part = name.long_slots; part >= 1; part--)
-    put(set.own - part, as_slot(long_slot(name.name, part, part == name.long_slots, checksum)));
+void FatDirectory::free_slots(FatSet set, bool in_own_atom) {
+  for (uint32_t i = set.first; i <= set.last; i++)
+    if ((i / kFatSlotsPerAtom == set.atom()) == in_own_atom) put(i, freed(slots_[i]));
+  for (uint32_t& atom : first_fit_) atom = std::min(atom, set.first / kFatSlotsPerAtom);
 }
-
-void FatDirectory::put_own(FatSet set, const FatSlot& slot) {
-  put(set.own, slot);
-  index_names(set_at(set.own), true);
-}
-
-void FatDirectory::update(uint32_t own, const FatSlot& slot) { put(own, slot); }
-
-void FatDirectory::put_label(uint32_t index, const FatSlot& slot) { put(index, slot); }
 
 void FatDirectory::erase_own(FatSet set) {
   index_names(set, false);
-  FatSlot slot = slots_[set.own];
-  slot.name[0] = kFatDeleted;
-  put(set.own, slot);
-  std::ranges::for_each(
-      first_fit_, [&](uint32_t& atom) { atom = std::min(atom, set.first / kFatSlotsPerAtom); });
+  free_slots(set, true);
 }
 
-void FatDirectory::erase_long(FatSet set) {
-  for (uint32_t i = set.first; i < set.own; i++) {
-    FatSlot slot = slots_[i];
-    slot.name[0] = kFatDeleted;
-    put(i, slot);
-  }
-}
+void FatDirectory::erase_rest(FatSet set) { free_slots(set, false); }
 
 // ---- writing
 
 uint64_t FatDirectory::offset_of_atom(uint32_t atom) const {
   uint64_t at = uint64_t{atom} * kFatAtomBytes;
-  if (runs_.empty()) return geometry_.root_offset + at;
+  if (runs_.empty()) return fixed_offset_ + at;
   for (const FatRun& run : runs_) {
-    const uint64_t length = uint64_t{run.count} * geometry_.cluster_bytes;
-    if (at < length) return geometry_.offset_of(run.first) + at;
+    const uint64_t length = uint64_t{run.count} * clusters_.cluster_bytes;
+    if (at < length) return clusters_.offset_of(run.first) + at;
     at -= length;
   }
   assert(false && "an atom of the directory");
@@ -334,8 +204,8 @@ void FatDirectory::write_dirty(FatWriteBatch& batch) {
 
 Result<> FatDirectory::write_fresh(BlockQueue& lane) {
   for (const FatRun& run : fresh_)
-    TRY_VOID(zero_disk_bytes(lane, geometry_.offset_of(run.first),
-                             uint64_t{run.count} * geometry_.cluster_bytes));
+    TRY_VOID(zero_disk_bytes(lane, clusters_.offset_of(run.first),
+                             uint64_t{run.count} * clusters_.cluster_bytes));
   fresh_.clear();
   return {};
 }

@@ -62,6 +62,7 @@ const char* to_string(FatType type) {
     case FatType::kFat12: return "FAT12";
     case FatType::kFat16: return "FAT16";
     case FatType::kFat32: return "FAT32";
+    case FatType::kExfat: return "exFAT";
   }
   return "FAT";
 }

@@ -4,18 +4,17 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "fs/fat/fat_clusters.h"
 #include "fs/fat/fat_layout.h"
 #include "fs/fat/fat_types.h"
 
 namespace splitring {
 
-// Offsets and lengths in bytes from the start of the volume. Clusters have the numbers 2 to
-// clusters + 1. Everything lies within total_bytes, and that within the disk.
-struct FatGeometry {
+// Offsets and lengths in bytes from the start of the volume. Everything lies within total_bytes,
+// and that within the disk.
+struct FatGeometry : FatClusters {
   FatType type = FatType::kFat16;
   uint32_t sector_bytes = 512;
-  uint32_t cluster_bytes = 512;
-  uint32_t clusters = 0;
   uint32_t fat_count = 1;
   uint32_t active_fat = 0;  // the one to read
   bool mirrored = true;     // the others are kept equal to it
@@ -25,19 +24,11 @@ struct FatGeometry {
   uint64_t root_offset = 0;     // of FAT12 and FAT16
   uint64_t root_bytes = 0;
   uint32_t root_cluster = 0;  // of FAT32; else 0
-  uint64_t data_offset = 0;
   uint64_t total_bytes = 0;
   uint64_t info_offset = 0;    // of the FSInfo sector; 0: none
   uint64_t backup_offset = 0;  // of the other boot sector; 0: none
   uint8_t media = 0xf8;
 
-  [[nodiscard]] bool is_cluster(uint32_t cluster) const {
-    return cluster >= 2 && cluster - 2 < clusters;
-  }
-  // Precondition: is_cluster().
-  [[nodiscard]] uint64_t offset_of(uint32_t cluster) const {
-    return data_offset + uint64_t{cluster - 2} * cluster_bytes;
-  }
   [[nodiscard]] size_t boot_tail() const {
     return type == FatType::kFat32 ? kFatBootTail32 : kFatBootTail16;
   }

@@ -6,18 +6,16 @@
 namespace splitring {
 namespace {
 
-// Numbers by place end below: 28 bits of cluster, 16 of slot.
-constexpr uint64_t kFirstExtra = uint64_t{1} << 48;
+// Numbers by place end below: 32 bits of cluster, 23 of slot.
+constexpr uint64_t kFirstExtra = uint64_t{1} << 56;
 constexpr uint64_t kFirstByPlace = 2;
 
 }  // namespace
 
-FatNodes::FatNodes(uint32_t root_cluster) : next_extra_(kFirstExtra) {
+FatNodes::FatNodes(const FatFacts& root) : next_extra_(kFirstExtra) {
   root_.node = kFatRoot;
   root_.references = 1;
-  root_.slot.attributes = kFatDirectory;
-  root_.slot.cluster_low = static_cast<uint16_t>(root_cluster & 0xffff);
-  root_.slot.cluster_high = static_cast<uint16_t>(root_cluster >> 16);
+  root_.facts = root;
 }
 
 FatNodeState* FatNodes::find(FatNode node) {
@@ -31,7 +29,7 @@ FatNodeState* FatNodes::find(FatPlace place) {
   return found == by_place_.end() ? nullptr : found->second;
 }
 
-FatNodeState& FatNodes::get(FatNodeState& parent, FatPlace place, const FatSlot& slot) {
+FatNodeState& FatNodes::get(FatNodeState& parent, FatPlace place, const FatFacts& facts) {
   if (FatNodeState* known = find(place)) {
     known->references++;
     return *known;
@@ -44,7 +42,7 @@ FatNodeState& FatNodes::get(FatNodeState& parent, FatPlace place, const FatSlot&
   made->node = FatNode{number};
   made->parent = &parent;
   made->place = place;
-  made->slot = slot;
+  made->facts = facts;
   made->references = 1;
   parent.references++;
   by_place_[key(place)] = made.get();

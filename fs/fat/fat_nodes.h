@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fs/fat/fat_chain.h"
+#include "fs/fat/fat_facts.h"
 #include "fs/fat/fat_types.h"
 
 namespace splitring {
@@ -26,7 +27,7 @@ struct FatNodeState {
   FatNode node{};
   FatNodeState* parent = nullptr;  // null of the root; kept as long as this one is
   FatPlace place;                  // unless removed, or the root
-  FatSlot slot;                    // as in the directory; of the root: a directory's
+  FatFacts facts;                  // as in the directory; of the root: a directory's
   bool removed = false;
   uint64_t references = 0;  // of callers, and of children
   uint32_t opens = 0;
@@ -40,22 +41,18 @@ struct FatNodeState {
   // Taken before the volume's lock: shared by who reads bytes, alone by who changes them.
   std::shared_mutex io;
 
-  [[nodiscard]] bool is_directory() const { return slot.is_directory(); }
-  [[nodiscard]] uint32_t first_cluster() const {
-    return uint32_t{slot.cluster_high} << 16 | slot.cluster_low;
-  }
+  [[nodiscard]] bool is_directory() const { return facts.is_directory(); }
 };
 
 class FatNodes {
  public:
-  // `root_cluster`: 0 of a fixed root.
-  explicit FatNodes(uint32_t root_cluster);
+  explicit FatNodes(const FatFacts& root);
 
   [[nodiscard]] FatNodeState& root() { return root_; }
   [[nodiscard]] FatNodeState* find(FatNode node);
   [[nodiscard]] FatNodeState* find(FatPlace place);
   // The node of an entry, known or new, with a reference more.
-  FatNodeState& get(FatNodeState& parent, FatPlace place, const FatSlot& slot);
+  FatNodeState& get(FatNodeState& parent, FatPlace place, const FatFacts& facts);
   template <class Visit>
   void for_each(Visit&& visit) {
     for (auto& [number, node] : nodes_) visit(*node);
@@ -68,7 +65,8 @@ class FatNodes {
   void release(FatNodeState& node);
 
  private:
-  static uint64_t key(FatPlace place) { return uint64_t{place.directory} << 16 | place.own; }
+  // A directory of exFAT has at most 2^23 slots.
+  static uint64_t key(FatPlace place) { return uint64_t{place.directory} << 23 | place.own; }
 
   FatNodeState root_;
   std::unordered_map<uint64_t, std::unique_ptr<FatNodeState>> nodes_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <utility>
 
 #include "fs/disk_bytes.h"
 #include "fs/fat/fat_io.h"
@@ -25,25 +24,21 @@ Result<> FatTable::load(BlockQueue& lane) {
   const uint64_t offset = geometry_.fat_offset + geometry_.active_fat * geometry_.fat_bytes;
   TRY_VOID(read_disk_bytes(lane, offset, bytes_));
   dirty_.assign(geometry_.fat_used_bytes / kFatAtomBytes / kBitsPerWord + 1, 0);
-  free_.assign(end() / kBitsPerWord + 1, 0);
-  free_count_ = 0;
-  for (uint32_t cluster = 2; cluster < end(); cluster++)
-    if (get(cluster) == kFatFree) set_free_bit(cluster, true);
+  dirty_count_ = 0;
+  forget_free();
+  for (uint32_t cluster = 2; cluster < geometry_.end_cluster(); cluster++)
+    if (get(cluster) == kFatFree) set_free(cluster, true);
   return {};
 }
 
 uint64_t FatTable::entry_offset(uint32_t cluster) const {
-  switch (geometry_.type) {
-    case FatType::kFat12: return cluster + cluster / 2;
-    case FatType::kFat16: return uint64_t{cluster} * 2;
-    case FatType::kFat32: return uint64_t{cluster} * 4;
-  }
-  return 0;
+  if (geometry_.type == FatType::kFat12) return cluster + cluster / 2;
+  return uint64_t{cluster} * (geometry_.type == FatType::kFat16 ? 2 : 4);
 }
 
 // The geometry has made sure that every cluster's entry lies in bytes_ as a whole.
 uint32_t FatTable::get(uint32_t cluster) const {
-  assert(cluster < end());
+  assert(cluster < geometry_.end_cluster());
   const uint64_t at = entry_offset(cluster);
   uint32_t value = byte_at(bytes_, at) | byte_at(bytes_, at + 1) << 8;
   if (geometry_.type == FatType::kFat12) {
@@ -58,7 +53,7 @@ uint32_t FatTable::get(uint32_t cluster) const {
 }
 
 void FatTable::set(uint32_t cluster, uint32_t value) {
-  assert(cluster < end() && value <= kEntryMask);
+  assert(cluster < geometry_.end_cluster() && value <= kEntryMask);
   const uint64_t at = entry_offset(cluster);
   const auto put = [&](uint64_t offset, uint32_t byte) {
     bytes_[offset] = static_cast<std::byte>(byte);
@@ -91,112 +86,60 @@ void FatTable::mark_dirty(uint64_t offset, uint64_t bytes) {
   }
 }
 
-void FatTable::set_free_bit(uint32_t cluster, bool free) {
-  uint64_t& word = free_[cluster / kBitsPerWord];
-  const uint64_t bit = uint64_t{1} << cluster % kBitsPerWord;
-  // Files of a damaged volume may share a cluster, and give it up twice.
-  if (((word & bit) != 0) == free) return;
-  word ^= bit;
-  free ? free_count_++ : free_count_--;
-}
-
-bool FatTable::is_free(uint32_t cluster) const {
-  return (free_[cluster / kBitsPerWord] >> cluster % kBitsPerWord & 1) != 0;
-}
-
-// How many clusters from `first` on are free, up to `most`.
-uint32_t FatTable::free_row(uint32_t first, uint32_t most) const {
-  uint32_t count = 0;
-  while (count < most && first + count < end()) {
-    const uint32_t at = first + count;
-    const uint64_t word = free_[at / kBitsPerWord] >> at % kBitsPerWord;
-    const auto ones = static_cast<uint32_t>(std::countr_one(word));
-    count += ones;
-    if (ones < kBitsPerWord - at % kBitsPerWord) break;
-  }
-  return std::min({count, most, end() - first});
-}
-
-// The first free cluster at or behind `from`; end() if there is none.
-uint32_t FatTable::next_free(uint32_t from) const {
-  while (from < end()) {
-    const uint64_t word = free_[from / kBitsPerWord] >> from % kBitsPerWord;
-    if (word != 0) return std::min(end(), from + static_cast<uint32_t>(std::countr_zero(word)));
-    from = (from / kBitsPerWord + 1) * kBitsPerWord;
-  }
-  return end();
-}
-
-// The first row of `wanted` clusters that starts in [from, until), or the longest of those and
-// best.
-FatRun FatTable::search(uint32_t from, uint32_t until, uint32_t wanted, FatRun best) const {
-  for (uint32_t at = next_free(from); at < until; at = next_free(at)) {
-    const FatRun row{at, free_row(at, wanted)};
-    if (row.count > best.count) best = row;
-    if (row.count == wanted) break;
-    at += row.count;
-  }
-  return best;
-}
-
 bool FatTable::has_whole_entry(uint32_t cluster) const {
   return geometry_.type != FatType::kFat12 ||
          entry_offset(cluster) % kFatAtomBytes != kFatAtomBytes - 1;
 }
 
-FatRun FatTable::take(uint32_t wanted, uint32_t after, bool whole_entries) {
-  FatRun run;
-  if (wanted == 0 || free_count_ == 0) return run;
-  if (after != 0 && after + 1 < end() && is_free(after + 1))
-    run = {after + 1, free_row(after + 1, wanted)};
-  if (run.count == 0) {
-    run = search(next_, end(), wanted, run);
-    if (run.count < wanted) run = search(2, next_, wanted, run);
+FatChain FatTable::follow(uint32_t first, uint64_t most) const {
+  FatChain chain;
+  uint32_t cluster = first;
+  while (chain.count() < most) {
+    const char* fault = nullptr;
+    uint32_t following = kFatEnd;
+    if (!geometry_.is_cluster(cluster)) {
+      fault = cluster == kFatBad ? "leads into a bad cluster"
+              : cluster < 2      ? "leads to a free cluster"
+                                 : "leads out of the volume";
+    } else if (chain.count() >= geometry_.clusters) {
+      fault = "never ends";
+    } else {
+      following = next(cluster);
+      if (following == kFatFree) fault = "leads to a free cluster";
+    }
+    if (fault != nullptr) {
+      chain.set_fault(fault);
+      return chain;
+    }
+    chain.append({cluster, 1});
+    if (following == kFatEnd) return chain;
+    cluster = following;
   }
-  if (whole_entries) {
-    while (run.first < end() && !has_whole_entry(run.first)) run.first = next_free(run.first + 1);
-    if (run.first >= end()) return {};
-    run.count = 1;
-  }
-  for (uint32_t i = 0; i < run.count; i++) set_free_bit(run.first + i, false);
-  next_ = run.first + run.count < end() ? run.first + run.count : 2;
-  return run;
+  return chain;
 }
 
-void FatTable::release(FatRun run) {
-  for (uint32_t i = 0; i < run.count; i++) set_free_bit(run.first + i, true);
-  next_ = std::min(next_, run.first);
-}
-
-void FatTable::link(uint32_t tail, FatRun run) {
+Result<> FatTable::link(BlockQueue& /*lane*/, uint32_t tail, FatRun run) {
   for (uint32_t i = 0; i + 1 < run.count; i++) set(run.first + i, run.first + i + 1);
   set(run.first + run.count - 1, kFatEnd);
   if (tail != 0) set(tail, run.first);
+  return {};
 }
 
-void FatTable::free_later(FatRun run) {
-  if (run.count == 0) return;
-  pending_.push_back(run);
-  pending_count_ += run.count;
+Result<> FatTable::chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) {
+  uint32_t tail = 0;
+  for (const FatRun& run : runs) {
+    TRY_VOID(link(lane, tail, run));
+    tail = run.first + run.count - 1;
+  }
+  return {};
 }
 
-void FatTable::end_later(uint32_t tail) { ends_.insert(tail); }
-
-void FatTable::apply_frees() {
+Result<> FatTable::apply_frees(BlockQueue& /*lane*/) {
   for (const uint32_t tail : ends_) set(tail, kFatEnd);
   ends_.clear();
-  for (const FatRun& run : pending_)
+  for (const FatRun& run : take_pending())
     for (uint32_t i = 0; i < run.count; i++) set(run.first + i, kFatFree);
-  applied_.insert(applied_.end(), pending_.begin(), pending_.end());
-  pending_.clear();
-}
-
-std::vector<FatRun> FatTable::finish_frees() {
-  for (const FatRun& run : applied_) {
-    release(run);
-    pending_count_ -= run.count;
-  }
-  return std::exchange(applied_, {});
+  return {};
 }
 
 Result<> FatTable::write(BlockQueue& lane) {
@@ -250,10 +193,6 @@ void FatTable::set_clean_mark(bool clean) {
   const uint64_t at = geometry_.type == FatType::kFat16 ? 3 : 7;
   bytes_[at] ^= geometry_.type == FatType::kFat16 ? std::byte{0x80} : std::byte{0x08};
   mark_dirty(at, 1);
-}
-
-void FatTable::set_next_hint(uint32_t cluster) {
-  next_ = geometry_.is_cluster(cluster) ? cluster : 2;
 }
 
 }  // namespace splitring

@@ -7,7 +7,7 @@
 
 namespace splitring {
 
-enum class FatType : uint8_t { kFat12, kFat16, kFat32 };
+enum class FatType : uint8_t { kFat12, kFat16, kFat32, kExfat };
 const char* to_string(FatType type);
 
 // A file or directory of a mounted volume: an inode number. It stays what it is across renames, and
@@ -66,12 +66,12 @@ struct FatSpace {
 
 struct FatVolumeInfo {
   FatType type = FatType::kFat16;
-  std::string label;  // UTF-8; empty: none
-  uint32_t id = 0;    // "1234-ABCD"
+  std::string label = {};  // UTF-8; empty: none
+  uint32_t id = 0;         // "1234-ABCD"
   uint32_t sector_bytes = 0;
   uint32_t fat_count = 0;
   uint64_t total_bytes = 0;
-  FatSpace space;
+  FatSpace space = {};
   bool was_dirty = false;  // it was not unmounted last time, and has been put in order
 };
 

@@ -1,9 +1,9 @@
 #include "fs/fat/fat_volume.h"
 
+#include <algorithm>
 #include <shared_mutex>
 
 #include "fs/disk_bytes.h"
-#include "fs/fat/fat_time.h"
 #include "fs/fat/fat_volume_impl.h"
 
 namespace splitring {
@@ -30,10 +30,12 @@ Result<std::unique_ptr<FatVolume>> FatVolume::open(BlockQueue& lane, const FatOp
 
 Result<> FatVolume::close(BlockQueue& lane) {
   const std::lock_guard lock(impl_->mutex);
+  Result<> given_back;
   if (!impl_->core->closed())
     impl_->nodes.for_each([&](FatNodeState& node) {
-      if (node.opens != 0) impl_->give_back(node);
+      if (node.opens != 0 && given_back) given_back = impl_->give_back(lane, node);
     });
+  TRY_VOID(std::move(given_back));
   return impl_->core->close(lane);
 }
 
@@ -46,11 +48,10 @@ bool FatVolume::read_only() const { return impl_->core->options().read_only; }
 
 FatSpace FatVolume::space() const {
   const std::lock_guard lock(impl_->mutex);
-  FatTable& table = impl_->core->table();
-  const FatGeometry& geometry = impl_->core->geometry();
-  return {.cluster_bytes = geometry.cluster_bytes,
-          .clusters = geometry.clusters,
-          .free_clusters = uint64_t{table.free_count()} + table.pending_count()};
+  const FatMap& map = impl_->core->map();
+  return {.cluster_bytes = map.clusters().cluster_bytes,
+          .clusters = map.clusters().clusters,
+          .free_clusters = uint64_t{map.free_count()} + map.pending_count()};
 }
 
 std::vector<std::string> FatVolume::notes() const {
@@ -61,16 +62,14 @@ std::vector<std::string> FatVolume::notes() const {
 FatVolumeInfo FatVolume::info() const {
   const FatSpace now = space();
   const std::lock_guard lock(impl_->mutex);
-  const FatGeometry& geometry = impl_->core->geometry();
-  return {.type = geometry.type,
-          .label = impl_->label,
-          .id = impl_->core->id(),
-          .sector_bytes = geometry.sector_bytes,
-          .fat_count = geometry.fat_count,
-          .total_bytes = geometry.total_bytes,
-          .space = now,
-          .was_dirty = impl_->core->was_dirty()};
+  FatVolumeInfo info = impl_->core->disk().info();
+  info.label = impl_->label;
+  info.space = now;
+  info.was_dirty = impl_->core->was_dirty();
+  return info;
 }
+
+uint64_t FatVolume::max_file_bytes() const { return impl_->core->limits().file_bytes; }
 
 Result<> FatVolume::set_label(BlockQueue& lane, std::string_view label) {
   const std::lock_guard lock(impl_->mutex);
@@ -112,22 +111,19 @@ Result<FatStat> FatVolume::create(BlockQueue& lane, FatNode directory, std::stri
                                   const FatFlags& flags) {
   const std::lock_guard lock(impl_->mutex);
   FatNodeState* const parent = TRY(impl_->directory_node(directory));
-  FatSlot slot;
-  slot.attributes = bits_of(flags);
-  const FatStamp now = fat_stamp(fat_now(), impl_->core->options().utc);
-  slot.created_date = slot.modified_date = slot.accessed_date = now.date;
-  slot.created_time = slot.modified_time = now.time;
-  slot.created_10ms = now.tens_of_ms;
-  return impl_->stat_of(*TRY(impl_->make(lane, *parent, name, slot)));
+  FatFacts facts;
+  facts.attributes = bits_of(flags);
+  facts.created = facts.modified = facts.accessed = impl_->now();
+  return impl_->stat_of(*TRY(impl_->make(lane, *parent, name, facts)));
 }
 
 Result<FatStat> FatVolume::make_directory(BlockQueue& lane, FatNode directory,
                                           std::string_view name) {
   const std::lock_guard lock(impl_->mutex);
   FatNodeState* const parent = TRY(impl_->directory_node(directory));
-  FatSlot slot;
-  slot.attributes = kFatDirectory;
-  return impl_->stat_of(*TRY(impl_->make(lane, *parent, name, slot)));
+  FatFacts facts;
+  facts.attributes = kFatDirectory;
+  return impl_->stat_of(*TRY(impl_->make(lane, *parent, name, facts)));
 }
 
 Result<> FatVolume::remove_file(BlockQueue& lane, FatNode directory, std::string_view name) {
@@ -171,39 +167,33 @@ Result<> FatVolume::change(BlockQueue& lane, FatNode node, const FatChange& chan
   const std::lock_guard lock(impl_->mutex);
   FatNodeState* const found = TRY(impl_->node(node));
   if (found->parent == nullptr)
-    return fail(Errc::kPermission, "the root has no times and attributes on FAT");
+    return fail(Errc::kPermission, "the root has no times and attributes");
   TRY_VOID(impl_->core->begin_change(lane));
-  const bool utc = impl_->core->options().utc;
-  FatSlot& slot = found->slot;
+  FatFacts& facts = found->facts;
   if (change.flags)
-    slot.attributes = static_cast<uint8_t>((slot.attributes & ~kFlagBits) | bits_of(*change.flags));
-  if (change.modified) set_modified(slot, *change.modified, utc);
-  if (change.accessed) slot.accessed_date = fat_stamp(*change.accessed, utc).date;
-  if (change.created) {
-    const FatStamp stamp = fat_stamp(*change.created, utc);
-    slot.created_date = stamp.date;
-    slot.created_time = stamp.time;
-    slot.created_10ms = stamp.tens_of_ms;
-  }
+    facts.attributes =
+        static_cast<uint8_t>((facts.attributes & ~kFlagBits) | bits_of(*change.flags));
+  if (change.modified) facts.modified = impl_->stamp(*change.modified);
+  if (change.accessed) facts.accessed = impl_->stamp(*change.accessed);
+  if (change.created) facts.created = impl_->stamp(*change.created);
   return impl_->update(lane, *found);
 }
 
 // ---- files
 
-Result<> FatVolume::open_file(BlockQueue& /*lane*/, FatNode node) {
+Result<> FatVolume::open_file(BlockQueue& lane, FatNode node) {
   const std::lock_guard lock(impl_->mutex);
   FatNodeState* const file = TRY(impl_->node(node));
   if (file->is_directory()) return fail(Errc::kInvalid, "a directory has no bytes");
   if (file->removed && file->opens == 0) return fail(Errc::kNotFound, "the file was removed");
-  TRY_VOID(impl_->load_chain(*file));
+  TRY_VOID(impl_->load_chain(lane, *file));
   file->opens++;
   return {};
 }
 
-Result<> FatVolume::close_file(BlockQueue& /*lane*/, FatNode node) {
+Result<> FatVolume::close_file(BlockQueue& lane, FatNode node) {
   const std::lock_guard lock(impl_->mutex);
-  impl_->close_file(*TRY(impl_->open_node(node)));
-  return {};
+  return impl_->close_file(lane, *TRY(impl_->open_node(node)));
 }
 
 Result<size_t> FatVolume::read(BlockQueue& lane, FatNode node, uint64_t offset,
@@ -213,26 +203,23 @@ Result<size_t> FatVolume::read(BlockQueue& lane, FatNode node, uint64_t offset,
   lock.unlock();  // it stays: the caller has it open
   const std::shared_lock bytes(file.io);
   lock.lock();
-  const uint64_t size = file.slot.size;
+  const uint64_t size = file.facts.size;
   const uint64_t end =
       offset >= size ? offset : offset + std::min<uint64_t>(out.size(), size - offset);
+  const uint64_t written = std::clamp(file.facts.valid, offset, end);
   struct Piece {
     uint64_t disk_offset;
     std::span<std::byte> out;
   };
   std::vector<Piece> pieces;
-  const FatGeometry& geometry = impl_->core->geometry();
-  for (uint64_t at = offset; at < end;) {
-    const FatRun run = file.chain.at(at / geometry.cluster_bytes);
-    const uint64_t skipped = at % geometry.cluster_bytes;
-    const uint64_t part =
-        std::min<uint64_t>(end - at, uint64_t{run.count} * geometry.cluster_bytes - skipped);
-    pieces.push_back({geometry.offset_of(run.first) + skipped, out.subspan(at - offset, part)});
-    TRY_VOID(impl_->core->settle(lane, pieces.back().disk_offset, part));
-    at += part;
-  }
+  TRY_VOID(impl_->for_each_piece(file, offset, written,
+                                 [&](uint64_t at, uint64_t from, uint64_t part) -> Result<> {
+                                   pieces.push_back({at, out.subspan(from - offset, part)});
+                                   return impl_->core->settle(lane, at, part);
+                                 }));
   lock.unlock();
   for (const Piece& piece : pieces) TRY_VOID(read_disk_bytes(lane, piece.disk_offset, piece.out));
+  std::ranges::fill(out.subspan(written - offset, end - written), std::byte{0});
   return static_cast<size_t>(end - offset);
 }
 
@@ -244,7 +231,7 @@ Result<> FatVolume::write(BlockQueue& lane, FatNode node, uint64_t offset,
 
 Result<uint64_t> FatVolume::append(BlockQueue& lane, FatNode node, std::span<const std::byte> in) {
   const FatFileLock lock = TRY(impl_->lock_file(node));
-  const uint64_t offset = lock.file->slot.size;
+  const uint64_t offset = lock.file->facts.size;
   TRY_VOID(impl_->write(lane, *lock.file, offset, in));
   return offset;
 }

@@ -1,4 +1,5 @@
-// A FAT12, FAT16 or FAT32 volume on a disk, mounted: files and directories to read and change.
+// A FAT12, FAT16, FAT32 or exFAT volume on a disk, mounted: files and directories to read and
+// change.
 //
 // Threads: any, at the same time. Every call that may touch the disk is given a lane of the
 // volume's disk that belongs to the calling thread (one lane a thread, as everywhere); I/O of that
@@ -53,9 +54,6 @@ struct FatOptions {
   bool discard = false;    // tell the disk which clusters are free, once they are
 };
 
-// A file has at most this many bytes (its size is a 32-bit number on the disk).
-inline constexpr uint64_t kFatMaxFileBytes = 0xffffffff;
-
 class FatVolume {
  public:
   // Mounts what lies on the lane's disk, and recovers it if it was not unmounted. kInvalid: no FAT
@@ -75,6 +73,8 @@ class FatVolume {
   [[nodiscard]] bool read_only() const;
   [[nodiscard]] FatVolumeInfo info() const;
   [[nodiscard]] FatSpace space() const;
+  // FAT: 4 GiB - 1.
+  [[nodiscard]] uint64_t max_file_bytes() const;
   // Empty: none. kInvalid: more than 11 characters of the OEM code page, or illegal ones.
   Result<> set_label(BlockQueue& lane, std::string_view label);
   // What recovery did, and damage that was met since (a broken chain, say), a line each; the first
@@ -135,8 +135,8 @@ class FatVolume {
   // Bytes from `offset`: less than asked for at the file's end, 0 beyond it. kIo: also a chain that
   // is shorter than the file's size says.
   Result<size_t> read(BlockQueue& lane, FatNode node, uint64_t offset, std::span<std::byte> out);
-  // All of it, or an error: kLimit: beyond 4 GiB - 1; kNoSpace. Beyond the end the gap becomes
-  // zeroes.
+  // All of it, or an error: kLimit: beyond max_file_bytes(); kNoSpace. Beyond the end the gap
+  // becomes zeroes.
   Result<> write(BlockQueue& lane, FatNode node, uint64_t offset, std::span<const std::byte> in);
   // At the end of the file, wherever that is by then. The offset it went to.
   Result<uint64_t> append(BlockQueue& lane, FatNode node, std::span<const std::byte> in);

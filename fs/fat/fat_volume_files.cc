@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "fs/fat/fat_time.h"
 #include "fs/fat/fat_volume_impl.h"
 
 namespace splitring {
@@ -13,24 +12,25 @@ constexpr uint64_t kMostAhead = uint64_t{4} << 20;
 
 }  // namespace
 
-Result<> FatVolume::Impl::load_chain(FatNodeState& file) {
+Result<> FatVolume::Impl::load_chain(BlockQueue& lane, FatNodeState& file) {
   if (file.has_chain) return {};
-  const uint32_t first = file.first_cluster();
-  FatChain chain;
-  if (first != 0) chain = FatChain::follow(core->table(), core->geometry(), first);
-  const std::string where = "the file that begins at cluster " + std::to_string(first);
+  FatFacts& facts = file.facts;
+  FatChain chain = TRY(core->chain_of(lane, facts));
+  const std::string where =
+      "the file that begins at cluster " + std::to_string(facts.first_cluster);
   if (chain.fault() != nullptr) {
     const std::string what =
         "the chain of " + where + " " + chain.fault() + "; `splitring fat check` says more";
     core->note(what);
     return fail(Errc::kIo, what);
   }
-  const uint64_t held = chain.count() * core->geometry().cluster_bytes;
-  if (file.slot.size > held) {
-    core->note(where + " says that it has " + std::to_string(file.slot.size) +
+  const uint64_t held = chain.count() * core->clusters().cluster_bytes;
+  if (facts.size > held) {
+    core->note(where + " says that it has " + std::to_string(facts.size) +
                " bytes, its clusters hold " + std::to_string(held));
-    file.slot.size = static_cast<uint32_t>(held);
+    facts.size = held;
   }
+  facts.valid = std::min(facts.valid, facts.size);
   file.chain = std::move(chain);
   file.has_chain = true;
   return {};
@@ -38,20 +38,44 @@ Result<> FatVolume::Impl::load_chain(FatNodeState& file) {
 
 // The node's facts to its entry.
 Result<> FatVolume::Impl::update(BlockQueue& lane, FatNodeState& node) {
-  if (node.removed) return {};
-  FatDirectory& directory = *TRY(core->directory(lane, node.place.directory));
-  FatSlot slot = node.slot;
-  slot.name = directory.slot(node.place.own).name;
-  slot.nt_bits = directory.slot(node.place.own).nt_bits;
-  directory.update(node.place.own, slot);
+  if (node.removed || node.parent == nullptr) return {};
+  FatDirectory& directory = *TRY(directory_of(lane, *node.parent));
+  if (!directory.updates_at_once(node.place.own)) {
+    TRY(relocate(lane, *node.parent, directory.set_at(node.place.own), node.facts));
+    return {};
+  }
+  directory.update(node.place.own, node.facts);
+  return {};
+}
+
+void FatVolume::Impl::touch(FatNodeState& file) {
+  file.facts.attributes |= kFatArchive;
+  file.facts.modified = now();
+}
+
+// Clusters that have been taken, to the end of the file's.
+Result<> FatVolume::Impl::link(BlockQueue& lane, FatNodeState& file, FatRun run) {
+  FatFacts& facts = file.facts;
+  const uint32_t tail = file.chain.last();
+  if (tail == 0) facts.contiguous = core->limits().needs_no_chain;
+  if (facts.contiguous && tail != 0 && tail + 1 != run.first) {
+    TRY_VOID(core->map().chain_up(lane, file.chain.runs()));
+    facts.contiguous = false;
+  }
+  if (facts.contiguous)
+    core->map().own(run);
+  else
+    TRY_VOID(core->map().link(lane, tail, run));
+  file.chain.append(run);
+  facts.first_cluster = file.chain.first();
   return {};
 }
 
 // Makes the chain long enough for so many bytes.
 Result<> FatVolume::Impl::grow(BlockQueue& lane, FatNodeState& file, uint64_t bytes) {
   // A file that was cut, which is not yet on the disk, must not go on in another way there.
-  if (bytes > file.slot.size && file.cut_in_cycle == core->cycles()) TRY_VOID(core->cycle(lane));
-  const uint64_t needed = clusters_for(bytes);
+  if (bytes > file.facts.size && file.cut_in_cycle == core->cycles()) TRY_VOID(core->cycle(lane));
+  const uint64_t needed = core->clusters().clusters_for(bytes);
   if (needed <= file.chain.count()) return {};
   std::vector<FatRun> taken;
   uint64_t missing = needed - file.chain.count();
@@ -68,8 +92,8 @@ Result<> FatVolume::Impl::grow(BlockQueue& lane, FatNodeState& file, uint64_t by
   };
   if (missing != 0) {
     const uint64_t ahead =
-        std::min({file.chain.count(), kMostAhead / core->geometry().cluster_bytes,
-                  uint64_t{core->table().free_count()} / 16});
+        std::min({file.chain.count(), kMostAhead / core->clusters().cluster_bytes,
+                  uint64_t{core->map().free_count()} / 16});
     const uint32_t after =
         taken.empty() ? file.chain.last() : taken.back().first + taken.back().count - 1;
     auto runs = core->allocate(lane, missing + ahead, after);
@@ -85,54 +109,47 @@ Result<> FatVolume::Impl::grow(BlockQueue& lane, FatNodeState& file, uint64_t by
       missing -= part;
     }
   }
-  for (const FatRun& run : taken) {
-    core->table().link(file.chain.last(), run);
-    file.chain.append(run);
-  }
-  set_first_cluster(file.slot, file.chain.first());
+  for (const FatRun& run : taken) TRY_VOID(link(lane, file, run));
   return {};
 }
 
-// Bytes [offset, offset + in.size()), for which there are clusters.
+namespace {
+
+tl::unexpected<Error> too_long(uint64_t most) {
+  return fail(Errc::kLimit, "a file has at most " + std::to_string(most) + " bytes here");
+}
+
+}  // namespace
+
+// Bytes [offset, offset + in.size()).
 Result<> FatVolume::Impl::write(BlockQueue& lane, FatNodeState& file, uint64_t offset,
                                 std::span<const std::byte> in) {
   if (in.empty()) return {};
-  if (offset > kFatMaxFileBytes || in.size() > kFatMaxFileBytes - offset)
-    return fail(Errc::kLimit, "a file on FAT has at most 4 GiB - 1 bytes");
+  const uint64_t most = core->limits().file_bytes;
+  if (offset > most || in.size() > most - offset) return too_long(most);
   TRY_VOID(core->begin_change(lane));
-  TRY_VOID(load_chain(file));
+  TRY_VOID(load_chain(lane, file));
   const uint64_t end = offset + in.size();
   TRY_VOID(grow(lane, file, end));
   TRY_VOID(fill_gap(lane, file, offset));
-  const uint64_t cluster_bytes = core->geometry().cluster_bytes;
-  const uint64_t size = std::max<uint64_t>(file.slot.size, end);
-  for (uint64_t at = offset; at < end;) {
-    const FatRun run = file.chain.at(at / cluster_bytes);
-    const uint64_t skipped = at % cluster_bytes;
-    const uint64_t part = std::min(end - at, run.count * cluster_bytes - skipped);
-    TRY_VOID(core->write_data(lane, core->geometry().offset_of(run.first) + skipped,
-                              in.subspan(at - offset, part), at + part == size));
-    at += part;
-  }
-  file.slot.size = static_cast<uint32_t>(size);
-  file.slot.attributes |= kFatArchive;
-  set_modified(file.slot, fat_now(), core->options().utc);
+  FatFacts& facts = file.facts;
+  const uint64_t valid = std::max(facts.valid, end);
+  TRY_VOID(for_each_piece(file, offset, end, [&](uint64_t at, uint64_t from, uint64_t bytes) {
+    return core->write_data(lane, at, in.subspan(from - offset, bytes), from + bytes == valid);
+  }));
+  facts.size = std::max(facts.size, end);
+  facts.valid = valid;
+  touch(file);
   TRY_VOID(update(lane, file));
   return core->maybe_cycle(lane);
 }
 
-// Zeroes from the file's end to `until`.
+// Zeroes from where the file's bytes end to `until`.
 Result<> FatVolume::Impl::fill_gap(BlockQueue& lane, FatNodeState& file, uint64_t until) {
-  const uint64_t cluster_bytes = core->geometry().cluster_bytes;
-  for (uint64_t at = file.slot.size; at < until;) {
-    const FatRun run = file.chain.at(at / cluster_bytes);
-    const uint64_t skipped = at % cluster_bytes;
-    const uint64_t part = std::min(until - at, run.count * cluster_bytes - skipped);
-    TRY_VOID(core->zero_data(lane, core->geometry().offset_of(run.first) + skipped, part,
-                             at + part == until));
-    at += part;
-  }
-  return {};
+  return for_each_piece(file, file.facts.valid, until,
+                        [&](uint64_t at, uint64_t from, uint64_t bytes) {
+                          return core->zero_data(lane, at, bytes, from + bytes == until);
+                        });
 }
 
 void FatVolume::Impl::forget_cut() {
@@ -141,45 +158,51 @@ void FatVolume::Impl::forget_cut() {
 }
 
 void FatVolume::Impl::cut(FatNodeState& file, uint64_t bytes) {
-  const uint64_t keep = clusters_for(bytes);
+  FatFacts& facts = file.facts;
+  const uint64_t keep = core->clusters().clusters_for(bytes);
   // An empty one begins anew, in other clusters.
-  if (bytes != 0 && bytes < file.slot.size && file.cut_in_cycle != core->cycles()) {
+  if (bytes != 0 && bytes < facts.size && file.cut_in_cycle != core->cycles()) {
     forget_cut();
     file.cut_in_cycle = cut_in_cycle_ = core->cycles();
     file.references++;
     cut_files_.push_back(&file);
   }
   if (keep >= file.chain.count()) return;
-  for (const FatRun& run : file.chain.cut(keep)) core->table().free_later(run);
-  if (keep != 0) core->table().end_later(file.chain.last());
-  set_first_cluster(file.slot, file.chain.first());
+  for (const FatRun& run : file.chain.cut(keep)) core->map().free_later(run);
+  if (keep != 0 && !facts.contiguous) core->map().end_later(file.chain.last());
+  facts.first_cluster = file.chain.first();
+  facts.contiguous = facts.contiguous && keep != 0;
 }
 
 Result<> FatVolume::Impl::resize(BlockQueue& lane, FatNodeState& file, uint64_t size) {
-  if (size > kFatMaxFileBytes)
-    return fail(Errc::kLimit, "a file on FAT has at most 4 GiB - 1 bytes");
+  const uint64_t most = core->limits().file_bytes;
+  if (size > most) return too_long(most);
   TRY_VOID(core->begin_change(lane));
-  TRY_VOID(load_chain(file));
-  if (size > file.slot.size) {
+  TRY_VOID(load_chain(lane, file));
+  FatFacts& facts = file.facts;
+  if (size > facts.size) {
     TRY_VOID(grow(lane, file, size));
-    TRY_VOID(fill_gap(lane, file, size));
+    if (!core->limits().keeps_valid_length) {
+      TRY_VOID(fill_gap(lane, file, size));
+      facts.valid = size;
+    }
   } else {
     cut(file, size);
   }
-  file.slot.size = static_cast<uint32_t>(size);
-  file.slot.attributes |= kFatArchive;
-  set_modified(file.slot, fat_now(), core->options().utc);
+  facts.size = size;
+  facts.valid = std::min(facts.valid, size);
+  touch(file);
   return update(lane, file);
 }
 
 Result<> FatVolume::Impl::preallocate(BlockQueue& lane, FatNodeState& file, uint64_t size) {
-  if (size > kFatMaxFileBytes)
-    return fail(Errc::kLimit, "a file on FAT has at most 4 GiB - 1 bytes");
+  const uint64_t most = core->limits().file_bytes;
+  if (size > most) return too_long(most);
   TRY_VOID(core->begin_change(lane));
-  TRY_VOID(load_chain(file));
+  TRY_VOID(load_chain(lane, file));
   uint64_t held = file.chain.count();
   for (const FatRun& run : file.reserved) held += run.count;
-  const uint64_t needed = clusters_for(size);
+  const uint64_t needed = core->clusters().clusters_for(size);
   if (needed <= held) return {};
   const uint32_t after = file.reserved.empty()
                              ? file.chain.last()
@@ -189,21 +212,21 @@ Result<> FatVolume::Impl::preallocate(BlockQueue& lane, FatNodeState& file, uint
   return {};
 }
 
-void FatVolume::Impl::give_back(FatNodeState& file) {
-  for (const FatRun& run : std::exchange(file.reserved, {})) core->table().release(run);
-  if (!file.removed) return;
-  if (file.has_chain)
-    free_chain(std::exchange(file.chain, {}));
-  else if (file.first_cluster() != 0)
-    free_chain(FatChain::follow(core->table(), core->geometry(), file.first_cluster()));
-  set_first_cluster(file.slot, 0);
-  file.slot.size = 0;
+Result<> FatVolume::Impl::give_back(BlockQueue& lane, FatNodeState& file) {
+  for (const FatRun& run : std::exchange(file.reserved, {})) core->map().release(run);
+  if (!file.removed) return {};
+  free_chain(file.has_chain ? std::exchange(file.chain, {})
+                            : TRY(core->chain_of(lane, file.facts)));
+  file.facts.first_cluster = 0;
+  file.facts.size = file.facts.valid = 0;
+  return {};
 }
 
-void FatVolume::Impl::close_file(FatNodeState& file) {
-  if (--file.opens != 0) return;
-  give_back(file);
+Result<> FatVolume::Impl::close_file(BlockQueue& lane, FatNodeState& file) {
+  if (--file.opens != 0) return {};
+  auto done = give_back(lane, file);
   nodes.release(file);
+  return done;
 }
 
 }  // namespace splitring
