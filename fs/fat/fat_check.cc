@@ -7,32 +7,19 @@
 #include "fs/fat/fat_checker.h"
 
 namespace splitring {
-namespace {
-
-constexpr size_t kFindingsKept = 1000;
-
-}  // namespace
-
-bool FatChecker::finds(Weight weight, const std::string& what) {
-  const bool damage = weight == Weight::kDamage;
-  const bool repaired = repair_ == FatRepair::kAll || (repair_ == FatRepair::kRemains && !damage);
-  damage ? report_.damage++ : report_.remains++;
-  if (!repaired) report_.unrepaired++;
-  if (report_.findings.size() < kFindingsKept) report_.findings.push_back({damage, repaired, what});
-  return repaired;
-}
-
 // An entry that was to go, and the one that was to take its place: see fat_volume_rename.cc.
 Result<> FatChecker::settle_renames(BlockQueue& lane) {
   std::unordered_set<uint32_t> targets;
   for (const Moved& moved : moved_)
     if (!moved.is_source) targets.insert(moved.first);
-  const std::vector<Moved> all = std::exchange(moved_, {});
+  // Sources first: as long as one is there, its target has to be known as one.
+  std::vector<Moved> all = std::exchange(moved_, {});
+  std::stable_partition(all.begin(), all.end(), [](const Moved& one) { return one.is_source; });
   for (const Moved& moved : all) {
     const bool arrived = moved.is_source && targets.contains(moved.first);
-    const bool repairs = finds(Weight::kRemains,
-                               moved.in.path + "/: a rename " +
-                                   (arrived ? "that was not finished" : "that was not cleared up"));
+    const bool repairs = findings_.add(
+        FatWeight::kRemains, moved.in.path + "/: a rename " +
+                                 (arrived ? "that was not finished" : "that was not cleared up"));
     FatChain chain;
     if (moved.in.cluster != 0)
       chain = table_.follow(moved.in.cluster, kFatMaxDirectoryBytes / geometry_.cluster_bytes + 1);
@@ -57,17 +44,17 @@ Result<> FatChecker::settle_renames(BlockQueue& lane) {
 void FatChecker::find_lost() {
   for (uint32_t cluster = 2; cluster < geometry_.clusters + 2; cluster++) {
     const uint32_t value = table_.get(cluster);
-    if (owned_[cluster]) report_.used_clusters++;
-    if (!owned_[cluster] && value != kFatFree && value != kFatBad) report_.lost_clusters++;
+    if (owned_[cluster]) findings_.report.used_clusters++;
+    if (!owned_[cluster] && value != kFatFree && value != kFatBad) findings_.report.lost_clusters++;
   }
-  if (report_.lost_clusters == 0) return;
-  const std::string what = std::to_string(report_.lost_clusters) + " clusters belong to nothing";
+  if (findings_.report.lost_clusters == 0) return;
+  const std::string what =
+      std::to_string(findings_.report.lost_clusters) + " clusters belong to nothing";
   // Of a damaged tree they may be the rest of a file: those stay until all is put right.
-  const bool certain = report_.damage == 0 || repair_ == FatRepair::kAll;
-  if (!finds(Weight::kRemains, what)) return;
+  const bool certain = findings_.report.damage == 0 || findings_.repairs_all();
+  if (!findings_.add(FatWeight::kRemains, what)) return;
   if (!certain) {
-    report_.findings.back().repaired = false;
-    report_.unrepaired++;
+    findings_.was_left();
     return;
   }
   for (uint32_t cluster = 2; cluster < geometry_.clusters + 2; cluster++) {
@@ -82,36 +69,37 @@ void FatChecker::find_lost() {
 Result<> FatChecker::check_copies(BlockQueue& lane) {
   copies_behind_ = TRY(table_.sync_copies(lane, false));
   if (copies_behind_ != 0)
-    finds(Weight::kRemains,
-          std::to_string(copies_behind_) + " sectors of the FAT's copies differ from the first");
+    findings_.add(FatWeight::kRemains, std::to_string(copies_behind_) +
+                                           " sectors of the FAT's copies differ from the first");
   const auto info = TRY(read_fat_info(lane, geometry_));
   if (geometry_.info_offset != 0 && !info)
-    finds(Weight::kRemains, "the sector of hints (FSInfo) is none");
+    findings_.add(FatWeight::kRemains, "the sector of hints (FSInfo) is none");
   // No count is a legal one.
   if (info && info->free_clusters != 0xffffffff && info->free_clusters != table_.free_count())
-    finds(Weight::kRemains, "the hint says that " + std::to_string(info->free_clusters) +
-                                " clusters are free, there are " +
-                                std::to_string(table_.free_count()));
+    findings_.add(FatWeight::kRemains, "the hint says that " + std::to_string(info->free_clusters) +
+                                           " clusters are free, there are " +
+                                           std::to_string(table_.free_count()));
   return {};
 }
 
 Result<> FatChecker::write_all(BlockQueue& lane) {
-  if (repair_ == FatRepair::kNothing) return {};
+  if (!findings_.repairs()) return {};
   TRY_VOID(table_.write(lane));
   if (copies_behind_ != 0) TRY(table_.sync_copies(lane, true));
   TRY_VOID(lane.flush());
   TRY_VOID(write_fat_info(lane, geometry_, table_));
   TRY_VOID(lane.flush());
-  if (report_.was_dirty && report_.unrepaired == 0)
+  if (findings_.report.was_dirty && findings_.report.unrepaired == 0)
     TRY_VOID(write_fat_state(lane, geometry_, table_, false));
   return {};
 }
 
 Result<FatReport> FatChecker::run(BlockQueue& lane) {
   TRY_VOID(table_.load(lane));
-  report_.clusters = geometry_.clusters;
-  report_.was_dirty = (boot_.tail.state & kFatStateDirty) != 0 || !table_.clean_mark();
-  if (report_.was_dirty) finds(Weight::kRemains, "the volume was not unmounted");
+  findings_.report.clusters = geometry_.clusters;
+  findings_.report.was_dirty = (boot_.tail.state & kFatStateDirty) != 0 || !table_.clean_mark();
+  if (findings_.report.was_dirty)
+    findings_.add(FatWeight::kRemains, "the volume was not unmounted");
   branches_.push_back({.path = "", .cluster = geometry_.root_cluster});
   TRY_VOID(walk(lane));
   TRY_VOID(settle_renames(lane));
@@ -119,10 +107,10 @@ Result<FatReport> FatChecker::run(BlockQueue& lane) {
   find_lost();
   TRY_VOID(check_copies(lane));
   TRY_VOID(write_all(lane));
-  return std::move(report_);
+  return std::move(findings_.report);
 }
 
-Result<FatReport> check_fat(BlockQueue& lane, FatRepair repair) {
+Result<FatReport> check_plain_fat(BlockQueue& lane, FatRepair repair) {
   if (repair != FatRepair::kNothing && lane.geometry().read_only)
     return fail(Errc::kPermission, "a read-only disk cannot be repaired");
   const FatBoot boot = TRY(read_fat_boot(lane));

@@ -43,13 +43,14 @@ std::vector<FatRun> FatChecker::claim_directory(const Branch& branch) {
     fault = "runs into another's";
     chain.cut(own);
   }
-  if (fault != nullptr && finds(Weight::kDamage, branch.path + "/: its chain " + fault) && own != 0)
+  if (fault != nullptr &&
+      findings_.add(FatWeight::kDamage, branch.path + "/: its chain " + fault) && own != 0)
     table_.set(chain.last(), kFatEnd);
   return chain.runs();
 }
 
 Result<> FatChecker::visit(BlockQueue& lane, const Branch& branch) {
-  report_.directories++;
+  findings_.report.directories++;
   std::vector<FatRun> runs;
   if (branch.cluster != 0) {
     runs = claim_directory(branch);
@@ -58,24 +59,25 @@ Result<> FatChecker::visit(BlockQueue& lane, const Branch& branch) {
   FatSlotDirectory directory(geometry_, std::move(runs));
   bool repairs = true;
   if (TRY(directory.load(lane)))
-    repairs = finds(Weight::kRemains, branch.path + "/: something lies behind the directory's end");
+    repairs = findings_.add(FatWeight::kRemains,
+                            branch.path + "/: something lies behind the directory's end");
   check_dots(branch, directory);
   check_slots(branch, directory);
-  if (repairs && repair_ != FatRepair::kNothing && directory.dirty())
-    TRY_VOID(directory.write_scrubbed(lane));
+  if (repairs && findings_.repairs() && directory.dirty()) TRY_VOID(directory.write_scrubbed(lane));
   return {};
 }
 
 void FatChecker::check_dots(const Branch& branch, FatSlotDirectory& directory) {
   if (branch.depth == 0) return;
-  const auto check = [&](uint32_t index, std::string_view name, uint32_t cluster, Weight weight) {
+  const auto check = [&](uint32_t index, std::string_view name, uint32_t cluster,
+                         FatWeight weight) {
     FatSlot slot = directory.slot(index);
     const bool is_it =
         std::ranges::equal(std::span(slot.name).first(2), name) && slot.is_directory();
     if (is_it && first_cluster(slot) == cluster) return;
     const bool known = is_it || slot.is_free();
-    if (!finds(is_it ? weight : Weight::kDamage,
-               branch.path + "/" + std::string(name) + ": does not lead where it must") ||
+    if (!findings_.add(is_it ? weight : FatWeight::kDamage,
+                       branch.path + "/" + std::string(name) + ": does not lead where it must") ||
         !known)
       return;
     slot.name.fill(' ');
@@ -85,8 +87,8 @@ void FatChecker::check_dots(const Branch& branch, FatSlotDirectory& directory) {
     set_first_cluster(slot, cluster);
     directory.set_slot(index, slot);
   };
-  check(0, ". ", branch.cluster, Weight::kDamage);
-  check(1, "..", branch.parent, Weight::kRemains);
+  check(0, ". ", branch.cluster, FatWeight::kDamage);
+  check(1, "..", branch.parent, FatWeight::kRemains);
 }
 
 void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) {
@@ -96,7 +98,8 @@ void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) 
     bool orphans = false;
     for (uint32_t i = covered; i < until; i++)
       orphans = orphans || (!directory.slot(i).is_free() && directory.slot(i).is_long());
-    if (orphans && finds(Weight::kRemains, branch.path + "/: parts of a name without its entry"))
+    if (orphans &&
+        findings_.add(FatWeight::kRemains, branch.path + "/: parts of a name without its entry"))
       for (uint32_t i = covered; i < until; i++)
         if (!directory.slot(i).is_free() && directory.slot(i).is_long()) directory.free_slot(i);
   };
@@ -106,7 +109,7 @@ void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) 
     const bool is_dots = slot.is_dots() && branch.depth != 0 && i < 2;
     if (slot.is_label() || is_dots) {
       if (slot.is_label() && (branch.depth != 0 || slot.is_directory()))
-        finds(Weight::kDamage, branch.path + "/: a volume's label where none may be");
+        findings_.add(FatWeight::kDamage, branch.path + "/: a volume's label where none may be");
       judge_long(i);
       covered = i + 1;
       continue;
@@ -115,10 +118,10 @@ void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) 
     judge_long(set.first);
     covered = i + 1;
     if (!short_names.insert(slot.name).second)
-      finds(Weight::kDamage, branch.path + "/: two entries have the short name '" +
-                                 fat_utf8(fat_shown(slot.name, 0)).value_or("?") + "'");
+      findings_.add(FatWeight::kDamage, branch.path + "/: two entries have the short name '" +
+                                            fat_utf8(fat_shown(slot.name, 0)).value_or("?") + "'");
     if (slot.is_dots()) {
-      finds(Weight::kDamage, branch.path + "/: a name that begins with a dot");
+      findings_.add(FatWeight::kDamage, branch.path + "/: a name that begins with a dot");
       continue;
     }
     check_entry(branch, directory, set);
@@ -150,13 +153,13 @@ void FatChecker::check_directory(const Branch& branch, const std::string& path,
     const char* why = branch.depth >= kDeepest       ? "lies too deep"
                       : !geometry_.is_cluster(first) ? "begins nowhere"
                                                      : "begins where another lies";
-    if (finds(Weight::kDamage, path + "/: the directory " + why)) {
+    if (findings_.add(FatWeight::kDamage, path + "/: the directory " + why)) {
       directory.erase_own(set);
       directory.erase_rest(set);
     }
     return;
   }
-  if (slot.size != 0 && finds(Weight::kDamage, path + "/: a directory with a size")) {
+  if (slot.size != 0 && findings_.add(FatWeight::kDamage, path + "/: a directory with a size")) {
     slot.size = 0;
     directory.set_slot(set.own, slot);
   }
@@ -168,7 +171,7 @@ void FatChecker::check_directory(const Branch& branch, const std::string& path,
 }
 
 void FatChecker::check_file(const std::string& path, FatSlotDirectory& directory, FatSet set) {
-  report_.files++;
+  findings_.report.files++;
   FatSlot slot = directory.slot(set.own);
   const uint32_t first = first_cluster(slot);
   const uint64_t needed =
@@ -182,12 +185,12 @@ void FatChecker::check_file(const std::string& path, FatSlotDirectory& directory
   if (own == needed && !longer && chain.fault() == nullptr) return;
   // A chain may go on behind the end in any way: it was being cut, or made longer.
   if (own == needed) {
-    if (!finds(Weight::kRemains, path + ": clusters behind the end of the file")) return;
+    if (!findings_.add(FatWeight::kRemains, path + ": clusters behind the end of the file")) return;
   } else {
     const std::string why = crossed                    ? "runs into another's"
                             : chain.fault() != nullptr ? chain.fault()
                                                        : "is too short for its size";
-    if (!finds(Weight::kDamage, path + ": its chain " + why)) return;
+    if (!findings_.add(FatWeight::kDamage, path + ": its chain " + why)) return;
     slot.size = static_cast<uint32_t>(std::min<uint64_t>(slot.size, own * geometry_.cluster_bytes));
   }
   chain.cut(own);

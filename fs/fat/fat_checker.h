@@ -6,7 +6,7 @@
 
 #include "fs/fat/fat_boot.h"
 #include "fs/fat/fat_chain.h"
-#include "fs/fat/fat_check.h"
+#include "fs/fat/fat_findings.h"
 #include "fs/fat/fat_slot_directory.h"
 #include "fs/fat/fat_table.h"
 
@@ -17,7 +17,7 @@ class FatChecker {
   FatChecker(const FatBoot& boot, FatRepair repair)
       : boot_(boot),
         geometry_(boot.geometry),
-        repair_(repair),
+        findings_(repair),
         table_(boot.geometry),
         owned_(geometry_.clusters + 2) {}
   Result<FatReport> run(BlockQueue& lane);
@@ -38,9 +38,6 @@ class FatChecker {
   };
 
   // ---- fat_check.cc
-  enum class Weight : uint8_t { kRemains, kDamage };
-  // Notes a finding; true: put it right.
-  bool finds(Weight weight, const std::string& what);
   Result<> settle_renames(BlockQueue& lane);
   void find_lost();
   Result<> check_copies(BlockQueue& lane);
@@ -60,13 +57,15 @@ class FatChecker {
 
   FatBoot boot_;
   FatGeometry geometry_;
-  FatRepair repair_;
+  FatFindings findings_;
   FatTable table_;
-  FatReport report_;
   std::vector<bool> owned_;
   std::vector<Branch> branches_;
   std::vector<Moved> moved_;
   uint64_t copies_behind_ = 0;
 };
+
+// check_fat() of FAT12, FAT16 and FAT32.
+Result<FatReport> check_plain_fat(BlockQueue& lane, FatRepair repair);
 
 }  // namespace splitring

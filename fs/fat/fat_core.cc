@@ -44,7 +44,11 @@ Result<FatChain> FatCore::chain_of(BlockQueue& lane, const FatFacts& facts, uint
       count > clusters_.end_cluster() - facts.first_cluster) {
     chain.set_fault("leads out of the volume");
   } else if (const uint64_t part = std::min(count, most); part != 0) {
-    chain.append({facts.first_cluster, static_cast<uint32_t>(part)});
+    const FatRun run{facts.first_cluster, static_cast<uint32_t>(part)};
+    if (map().is_owned(run))
+      chain.append(run);
+    else
+      chain.set_fault("leads to a free cluster");
   }
   return chain;
 }

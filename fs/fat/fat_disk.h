@@ -26,6 +26,7 @@ struct FatLimits {
   bool keeps_valid_length = false;    // a file may end in zeroes that nobody wrote
   bool keeps_directory_size = false;  // in the directory's own entry, as of a file
   bool needs_no_chain = false;        // for clusters that follow one another
+  bool keeps_time_zone = false;       // with every time
 };
 
 class FatDisk {

@@ -1,4 +1,4 @@
-// Makes an empty FAT volume on a disk.
+// Makes an empty FAT or exFAT volume on a disk.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 
 namespace splitring {
 
-// Of 160 KiB to 2 TiB. What is not said is chosen by the size, as Windows and mkfs.fat do: FAT12 on
-// floppies and below 4 MiB, FAT16 below 512 MiB, FAT32 above; the geometry of a floppy where the
-// size is that of one.
+// FAT of 160 KiB to 2 TiB; exFAT, if asked for, of 1 MiB or more. What is not said is chosen by the
+// size, as Windows and mkfs.fat do: FAT12 on floppies and below 4 MiB, FAT16 below 512 MiB, FAT32
+// above; the geometry of a floppy where the size is that of one.
 struct FatFormat {
   std::optional<FatType> type = {};
-  std::optional<uint32_t> cluster_bytes = {};  // a power of two, a sector to 64 KiB
+  std::optional<uint32_t> cluster_bytes = {};  // a power of two, a sector to 64 KiB (exFAT: 32 MiB)
   std::string label = {};                      // at most 11 characters
   std::optional<uint32_t> id = {};             // random if not given
   uint32_t sector_bytes = 0;                   // 512 to 4096; 0: the disk's logical block

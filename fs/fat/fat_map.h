@@ -48,6 +48,9 @@ class FatMap {
   virtual Result<> link(BlockQueue& lane, uint32_t tail, FatRun run) = 0;
   // The same of a file that needs no chain.
   virtual void own(FatRun run) = 0;
+  // Whether all of a run that no chain tells apart is in use. Without that, it might be another's
+  // soon.
+  [[nodiscard]] virtual bool is_owned(FatRun /*run*/) const { return true; }
   // Chains clusters that had no chain, and end there.
   virtual Result<> chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) = 0;
 

@@ -1,5 +1,7 @@
 #include "fs/fat/fat_plain_disk.h"
 
+#include "fs/fat/fat_checker.h"
+
 #include <algorithm>
 
 namespace splitring {
@@ -55,7 +57,7 @@ Result<> FatPlainDisk::write_label(BlockQueue& lane, std::string_view label) {
 }
 
 Result<FatReport> FatPlainDisk::check(BlockQueue& lane, FatRepair repair) {
-  return check_fat(lane, repair);
+  return check_plain_fat(lane, repair);
 }
 
 }  // namespace splitring

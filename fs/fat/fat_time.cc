@@ -42,7 +42,12 @@ FatTime fat_time(const FatStamp& stamp, bool utc) {
   parts.tm_min = std::min(stamp.time >> 5 & 63, 59);
   parts.tm_sec = std::min((stamp.time & 31) * 2, 58) + tens / 100;
   parts.tm_isdst = -1;
-  const std::time_t seconds = utc ? timegm(&parts) : mktime(&parts);
+  const bool has_zone = (stamp.zone & kFatZoneKnown) != 0;
+  std::time_t seconds = utc || has_zone ? timegm(&parts) : mktime(&parts);
+  if (has_zone) {
+    const int quarters = (stamp.zone & 0x3f) - (stamp.zone & 0x40);
+    seconds -= quarters * 15 * 60;
+  }
   return {seconds, static_cast<uint32_t>(tens % 100) * kTenMilliseconds};
 }
 

@@ -7,10 +7,15 @@
 
 namespace splitring {
 
+inline constexpr uint8_t kFatZoneKnown = 0x80;
+
 struct FatStamp {
   uint16_t date = 0;  // 0: none
   uint16_t time = 0;
   uint8_t tens_of_ms = 0;  // 0 to 199, on top of `time`
+  // 0: local time, wherever that is. Else 0x80 and the distance from UTC in quarters of an hour, a
+  // signed number of seven bits (exFAT).
+  uint8_t zone = 0;
   bool operator==(const FatStamp&) const = default;
 };
 

@@ -95,7 +95,9 @@ class FatVolume::Impl {
   }
 
   [[nodiscard]] FatStamp stamp(const FatTime& time) const {
-    return fat_stamp(time, core->options().utc);
+    FatStamp stamp = fat_stamp(time, core->options().utc || core->limits().keeps_time_zone);
+    if (core->limits().keeps_time_zone) stamp.zone = kFatZoneKnown;  // and none away
+    return stamp;
   }
   [[nodiscard]] FatStamp now() const { return stamp(fat_now()); }
 

@@ -140,6 +140,7 @@ TEST_P(FatPowerCut, V10_LeavesNothingWorseThanRemainsAndLosesNoPromise) {
 std::vector<Case> cases() {
   const FatFormat plain{.id = 1};
   const FatFormat fat16{.type = FatType::kFat16, .cluster_bytes = 512, .id = 1};
+  const FatFormat exfat{.type = FatType::kExfat, .cluster_bytes = 1024, .id = 1};
   const FatFormat fat32{.type = FatType::kFat32, .cluster_bytes = 512, .id = 1};
   std::vector<Case> all;
   const std::vector<Work> works = {{"CreateAndRemove", create_and_remove},
@@ -153,6 +154,7 @@ std::vector<Case> cases() {
   for (const Work& work : works) {
     all.push_back({work, "Fat12", 360 * kKiB, plain, 12});
     all.push_back({work, "Fat16", 2400 * kKiB, fat16, 3});
+    all.push_back({work, "Exfat", 1024 * kKiB, exfat, 4});
   }
   // An image of the smallest FAT32 takes a tenth of a second: few of them.
   all.push_back({works[2], "Fat32", 34'000 * kKiB, fat32, 0});

@@ -117,7 +117,14 @@ INSTANTIATE_TEST_SUITE_P(
         Kind{"Fat12", 3 * kMiB, {}, 512, FatType::kFat12},
         Kind{"Fat16", 16 * kMiB, {}, 512, FatType::kFat16},
         Kind{"Fat16Blocks4096", 64 * kMiB, {.sector_bytes = 4096}, 4096, FatType::kFat16},
-        Kind{"Fat32", 40 * kMiB, {.type = FatType::kFat32}, 512, FatType::kFat32}),
+        Kind{"Fat32", 40 * kMiB, {.type = FatType::kFat32}, 512, FatType::kFat32},
+        Kind{"Exfat", 3 * kMiB, {.type = FatType::kExfat}, 512, FatType::kExfat},
+        Kind{"ExfatSmallClusters",
+             2 * kMiB,
+             {.type = FatType::kExfat, .cluster_bytes = 512},
+             512,
+             FatType::kExfat},
+        Kind{"ExfatBlocks4096", 64 * kMiB, {.type = FatType::kExfat}, 4096, FatType::kExfat}),
     [](const auto& param) { return param.param.name; });
 
 TEST(FatVolume, ReadsAndWritesAtAnyOffset) {

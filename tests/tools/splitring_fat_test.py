@@ -85,6 +85,37 @@ class SplitringFat(unittest.TestCase):
                 self.assert_sound()
                 self.assertIn(b"MADE", run("mlabel", "-s", "-i", self.image).stdout)
 
+    def test_exfat_of_any_size_others_accept_and_theirs_we_do(self):
+        for size in ("1M", "3M", "300M", "40G", "3T"):
+            with self.subTest(size=size):
+                self.image.unlink(missing_ok=True)
+                made = json.loads(fat("create", self.disk, "--size", size, "--label", "\u00c4xfat",
+                                      "--type", "exfat", "--id", "1234-ABCD", "--json").stdout)
+                self.assertEqual((made["type"], made["label"], made["id"]),
+                                 ("exFAT", "\u00c4xfat", "1234-ABCD"))
+                self.assertEqual(run("fsck.exfat", "-n", self.image, check=False).returncode, 0)
+                self.assertIn("1234ABCD", run("dump.exfat", self.image).stdout.decode().upper())
+        plant(self.tree)
+        for options in ((), ("-c", "4K"), ("--pack-bitmap",), ("-c", "1M", "-b", "4M")):
+            with self.subTest(options=options):
+                self.image.unlink(missing_ok=True)
+                with open(self.image, "wb") as file:
+                    file.truncate(400 << 20)
+                run("mkfs.exfat", *options, "-L", "THEIRS", self.image)
+                self.assertEqual(json.loads(fat("info", self.disk, "--json").stdout)["label"],
+                                 "THEIRS")
+                fat("add", self.disk, "-C", self.tree, ".")
+                fat("mv", self.disk, "large", "deep/er/large")
+                fat("rm", self.disk, "zero")
+                said = run("fsck.exfat", "-n", self.image, check=False)
+                self.assertEqual(said.returncode, 0, said.stdout)
+                fat("mv", self.disk, "deep/er/large", "large")
+                back = self.scratch / f"back {len(options)}"
+                fat("get", self.disk, "/", back)
+                (back / "zero").write_bytes(b"")
+                self.assert_same(self.tree, back)
+                subprocess.run(["rm", "-r", back], check=True)
+
     def test_trees_go_in_and_come_out_the_same(self):
         plant(self.tree)
         fat("create", self.disk, "--size", "40M")

@@ -263,6 +263,26 @@ class BeginAndEnd(FatTest):
                 self.assertEqual((self.place / "a").read_bytes(), b"a" * 10_000)
                 self.unmount()
 
+    def test_an_exfat_volume_is_a_tree_like_any_other(self):
+        self.tool("mkfs.exfat", self.image)
+        process = self.mount_in_foreground(self.disk)
+        self.assertIn("(exFAT)", process.output)
+        (self.place / "folder").mkdir()
+        for number in range(300):
+            (self.place / "folder" / f"a file of number {number}").write_bytes(b"x" * number * 50)
+        with open(self.place / "long", "wb") as file:
+            file.truncate(20 << 20)
+            file.seek(10 << 20)
+            file.write(b"middle")
+        os.rename(self.place / "folder" / "a file of number 7", self.place / "seven")
+        self.assertEqual(process.stop(), (0, ""))
+        self.tool("fsck.exfat", "-n", self.image)
+        self.mount(self.disk)
+        self.assertEqual(len(os.listdir(self.place / "folder")), 299)
+        self.assertEqual((self.place / "seven").read_bytes(), b"x" * 350)
+        whole = (self.place / "long").read_bytes()
+        self.assertEqual(whole, bytes(10 << 20) + b"middle" + bytes((10 << 20) - 6))
+
     def test_SIGTERM_brings_everything_to_the_disk(self):
         process = self.mount_in_foreground(self.disk)
         used = os.open(self.place / "used", os.O_CREAT | os.O_WRONLY)

@@ -91,7 +91,7 @@ _splitring_value() {
     --control | --output | --file) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --target) _splitring_disk "$current" ;;
     --type)
-      local types='fat12 fat16 fat32'
+      local types='fat12 fat16 fat32 exfat'
       [[ $command == mount ]] && types='fat tar'
       mapfile -t COMPREPLY < <(compgen -W "$types" -- "$current")
       ;;

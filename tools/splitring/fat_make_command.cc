@@ -173,18 +173,19 @@ void add_create(CLI::App& fat, Session& session) {
           [options](const std::string& text) {
             options->format.type = text == "fat12"   ? FatType::kFat12
                                    : text == "fat16" ? FatType::kFat16
-                                                     : FatType::kFat32;
+                                   : text == "fat32" ? FatType::kFat32
+                                                     : FatType::kExfat;
           },
-          "fat12, fat16 or fat32 (default: by the size)")
-      ->check(CLI::IsMember({"fat12", "fat16", "fat32"}));
+          "fat12, fat16, fat32 or exfat (default: a FAT, by the size)")
+      ->check(CLI::IsMember({"fat12", "fat16", "fat32", "exfat"}));
   auto* const format = &options->format;
   command
       ->add_option_function<std::string>(
           "--cluster",
           [format](const std::string& text) {
             const auto size = parse_size(text);
-            if (!size || *size > 1U << 20)
-              throw CLI::ValidationError("--cluster", text + ": write 512 to 64K");
+            if (!size || *size > 32U << 20)
+              throw CLI::ValidationError("--cluster", text + ": write 512 to 64K, of exFAT to 32M");
             format->cluster_bytes = static_cast<uint32_t>(*size);
           },
           "Bytes of a cluster (default: by the size)")

@@ -166,8 +166,10 @@ std::string fsck_fat(std::string_view image) {
   ::close(fd);
   std::ofstream(path, std::ios::binary)
       .write(image.data(), static_cast<std::streamsize>(image.size()));
-  FILE* const pipe = popen(("/usr/sbin/fsck.fat -n " + path + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) give_up("fsck.fat does not start");
+  const bool is_exfat = image.substr(3, 8) == "EXFAT   ";
+  const std::string fsck = is_exfat ? "/usr/sbin/fsck.exfat -n " : "/usr/sbin/fsck.fat -n ";
+  FILE* const pipe = popen((fsck + path + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) give_up("fsck does not start");
   std::string said;
   std::array<char, 4096> part{};
   for (size_t n = 0; (n = std::fread(part.data(), 1, part.size(), pipe)) != 0;)

@@ -41,7 +41,7 @@ class FatTestVolume {
   std::vector<std::string> tree();  // every path, sorted; directories end in '/'
 
   std::string image();
-  // What fsck.fat -n says of the disk as it is; empty: nothing is wrong.
+  // What fsck says of the disk as it is; empty: nothing is wrong.
   std::string fsck();
 
  private:
@@ -52,7 +52,7 @@ class FatTestVolume {
   std::unique_ptr<FatVolume> volume_;
 };
 
-// Runs fsck.fat -n on an image; empty: no finding.
+// Runs fsck.fat -n or fsck.exfat -n on an image; empty: no finding.
 std::string fsck_fat(std::string_view image);
 
 }  // namespace splitring::test

@@ -1,4 +1,4 @@
-#include "fs/fat/fat_format.h"
+#include "fs/fat/fat_plain_format.h"
 
 #include <algorithm>
 #include <array>
@@ -255,7 +255,7 @@ Result<> check(const FatFormat& format, const Geometry& disk, uint64_t bytes,
 
 }  // namespace
 
-Result<> format_fat(BlockQueue& lane, const FatFormat& format) {
+Result<> format_plain_fat(BlockQueue& lane, const FatFormat& format) {
   const Geometry disk = lane.geometry();
   const uint32_t sector_bytes =
       format.sector_bytes != 0 ? format.sector_bytes : disk.logical_block_bytes;
