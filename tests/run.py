@@ -9,6 +9,7 @@ Output of what passes is not shown.  Usage: run.py --root BUILD/release [--only 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,10 @@ SUPPORT = Path(__file__).resolve().parent / "support"
 # Of a sanitizer's build; no other looks at them.
 os.environ.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/leaks.supp")
 os.environ.setdefault("TSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/races.supp")
+
+# A shell starts what it leaves in the background with SIGINT ignored, and programs that find it so
+# let it be: tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_binary(path, totals):
