@@ -60,23 +60,42 @@ uint32_t Control::ring_slots() const {
                                               RingLayout<NativeWire>::kSlotBytes));
 }
 
-Result<> Control::make_slots(const BackendOffer& offer) {
-  const uint32_t lanes = std::min(options_.lanes, offer.max_queues);
-  std::vector<std::unique_ptr<LaneSlot>> slots;
+uint32_t Control::ring_page_order(const BackendOffer& offer) const {
+  return std::min(clamp_order(options_.max_ring_page_order), offer.max_ring_page_order);
+}
+
+Result<Control::Slots> Control::make_slots_of(uint32_t pool_pages, const BackendOffer& offer) {
+  uint32_t lanes = std::min(options_.lanes, offer.max_queues);
+  if (options_.least_pool_pages)
+    lanes = std::min(lanes, std::max(pool_pages / GrantedPool::kMinPages, 1U));
+  const DomId backend = handshake_.device().backend;
+  // Held until the pools are there: what is left then is enough for the rings.
+  const auto room_for_rings =
+      TRY(share_->share(backend, lanes << ring_page_order(offer), Access::kReadWrite));
+  Slots slots;
   for (uint32_t i = 0; i < lanes; i++) {
-    auto pool =
-        TRY(GrantedPool::create(*share_, handshake_.device().backend, options_.pool_pages / lanes));
+    auto pool = TRY(GrantedPool::create(*share_, backend, pool_pages / lanes));
     slots.push_back(std::make_unique<LaneSlot>(std::move(pool), !handshake_.trusted(),
                                                TRY(WakeFd::create()), signal_->wake));
   }
-  slots_ = std::move(slots);
-  return {};
+  return slots;
+}
+
+Result<> Control::make_slots(const BackendOffer& offer) {
+  for (uint32_t pages = options_.pool_pages;; pages /= 2) {
+    auto slots = make_slots_of(pages, offer);
+    if (slots) {
+      slots_ = std::move(*slots);
+      return {};
+    }
+    if (slots.error().code != Errc::kLimit || pages / 2 < options_.least_pool_pages.value_or(pages))
+      return tl::unexpected<Error>(std::move(slots).error());
+  }
 }
 
 Result<std::vector<std::unique_ptr<LaneConnection>>> Control::make_connections(
     const BackendOffer& offer, FrontendNodes& nodes) {
-  const uint32_t order =
-      std::min(clamp_order(options_.max_ring_page_order), offer.max_ring_page_order);
+  const uint32_t order = ring_page_order(offer);
   const DomId backend = handshake_.device().backend;
   std::vector<std::unique_ptr<LaneConnection>> connections;
   nodes.protocol = std::string(to_string(blkif::kNativeAbi));

@@ -49,7 +49,10 @@ class Control {
   Control(Host& host, const DiskOptions& options, std::unique_ptr<ControlSignal> signal,
           Handshake handshake);
 
+  using Slots = std::vector<std::unique_ptr<LaneSlot>>;
   Result<> make_slots(const BackendOffer& offer);
+  Result<Slots> make_slots_of(uint32_t pool_pages, const BackendOffer& offer);
+  [[nodiscard]] uint32_t ring_page_order(const BackendOffer& offer) const;
   Result<> shake_hands(Handshake::Deadline deadline);
   Result<std::vector<std::unique_ptr<LaneConnection>>> make_connections(const BackendOffer& offer,
                                                                         FrontendNodes& nodes);
@@ -79,7 +82,7 @@ class Control {
   std::unique_ptr<ControlSignal> signal_;
   Handshake handshake_;
   std::unique_ptr<GrantShare> share_;
-  std::vector<std::unique_ptr<LaneSlot>> slots_;
+  Slots slots_;
   Geometry geometry_;
   std::function<void(Sectors)> resized_;
   bool announced_ = false;  // the backend has been told of rings of ours

@@ -17,6 +17,9 @@ struct DiskOptions {
   // Data pages of all lanes together. A Linux guest grants 1024 pages in all by default
   // (drivers/xen/gntalloc.c), the rings' included.
   uint32_t pool_pages = 960;
+  // Where the domain may grant no more, a half or a quarter of pool_pages and so on will do, but
+  // not fewer than this, with fewer lanes if need be. Unset: pool_pages or nothing.
+  std::optional<uint32_t> least_pool_pages;
   // Of one lane's ring, 0 to 4: one page has 32 slots, four have 128.
   uint32_t max_ring_page_order = 2;
   std::chrono::milliseconds connect_timeout{10'000};

@@ -1,4 +1,5 @@
 // The promises of every BlockDevice, over a live ring and an honest backend in the same process.
+#include "blkimage/shared_lanes.h"
 #include "tests/support/device_conformance.h"
 #include "tests/support/frontend/peer.h"
 
@@ -75,6 +76,35 @@ struct BounceProvider {
     return std::make_unique<RingFixture>(peer, options);
   }
 };
+
+// A disk with one ring, and users that share it.
+class SharedFixture : public DiskFixture {
+ public:
+  explicit SharedFixture(const PeerOptions& peer_options)
+      : machine_(1), host_(machine_.host(1)), peer_(machine_, peer_options) {
+    auto disk = testing::connect(*host_, peer_, quick_to_close());
+    served_ = std::make_unique<ServedPeer>(peer_);
+    disk_ = must(make_lanes_shared(std::move(disk)));
+  }
+  BlockDevice& device() override { return *disk_; }
+
+ private:
+  EmulatedMachineThread machine_;
+  std::unique_ptr<Host> host_;
+  Peer peer_;
+  std::unique_ptr<ServedPeer> served_;
+  std::unique_ptr<BlockDevice> disk_;
+};
+
+struct SharedProvider {
+  static std::unique_ptr<DiskFixture> make(Sectors capacity) {
+    PeerOptions peer;
+    peer.disk.capacity = capacity;
+    return std::make_unique<SharedFixture>(peer);
+  }
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(FrontendShared, DeviceConformance, SharedProvider);
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Frontend, DeviceConformance, FullProvider);
 INSTANTIATE_TYPED_TEST_SUITE_P(FrontendMinimal, DeviceConformance, MinimalProvider);

@@ -247,6 +247,37 @@ TEST_F(LanePath, APoolOfTooFewPagesIsRefused) {
   EXPECT_NE(disk.error().what.find("fewer lanes"), std::string::npos) << disk.error().what;
 }
 
+// Of the 1024 that the domain may grant, others hold 724; a ring of one page goes with each lane.
+TEST_F(LanePath, APoolThatMayShrinkTakesWhatTheDomainMayStillGrant) {
+  const auto others = must(host_->open_grant_share());
+  const auto held = must(others->share(DomId{0}, 724, Access::kReadWrite));
+  DiskOptions options = hasty();
+  options.lanes = 4;
+  options.pool_pages = 960;
+  options.least_pool_pages = GrantedPool::kMinPages;
+  options.max_ring_page_order = 0;
+  start({.offer = {.max_queues = 4}}, options);
+  EXPECT_EQ(disk_->statistics().lanes, 3U);  // 240 pages: 80 for each
+  IoBuffer buffer = must(lane_->allocate(40 * kPageSize));
+  TestRequest request;
+  send(request.data(Operation::kWrite, {}, buffer.bytes().first(kPageSize)));
+  peer_->answer(peer_->take());
+  EXPECT_EQ(finish(request), IoStatus::kOk);
+}
+
+TEST_F(LanePath, APoolThatMayNotShrinkIsRefusedWithTheNumbers) {
+  const auto others = must(host_->open_grant_share());
+  const auto held = must(others->share(DomId{0}, 724, Access::kReadWrite));
+  Peer peer(machine_, {});
+  peer.offer();
+  DiskOptions options = hasty();
+  options.pool_pages = 400;
+  const auto disk = frontend::Disk::connect(*host_, kXvda, options);
+  ASSERT_FALSE(disk);
+  EXPECT_EQ(disk.error().code, Errc::kLimit);
+  EXPECT_NE(disk.error().what.find("1024"), std::string::npos) << disk.error().what;
+}
+
 TEST_F(LanePath, DiscardsGoAsOneRequest) {
   start({.disk = {.capacity = Sectors{8192}, .discard = true, .discard_granularity_bytes = 512}});
   TestRequest request;

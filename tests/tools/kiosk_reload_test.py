@@ -2,6 +2,7 @@
 """A kiosk whose disk is replaced, goes and comes back while it serves, and what SIGHUP does."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -65,8 +66,8 @@ class VirtualDisks(Kiosk):
         self.start_host(1)
         self.start_daemon("--allow-root", self.scratch)
 
-    def attach(self, image):
-        self.succeeds("attach", "--domain", "1", "--vdev", "xvda", "--mode", "r",
+    def attach(self, image, vdev="xvda", mode="r"):
+        self.succeeds("attach", "--domain", "1", "--vdev", vdev, "--mode", mode,
                       "--target", f"raw:{image}")
 
     def detach(self):
@@ -123,6 +124,23 @@ class VirtualDisks(Kiosk):
         self.assertEqual(self.ask("/page.html"), (200, b"old page"))
         self.assertTrue(self.ask("/large.bin") == (200, self.large))
         self.assertEqual(self.kiosk.stop()[0], 0)
+
+    def test_several_virtual_disks_share_what_the_domain_may_grant(self):
+        store = self.scratch / "store.img"
+        self.succeeds("kv", "create", f"raw:{store}", "--size", "8M")
+        self.attach(self.old)
+        self.attach(self.new, vdev="xvdb")
+        self.attach(store, vdev="xvdc", mode="w")
+        self.attach(self.new, vdev="xvdd")
+        config = self.configure("vbd:xvda")
+        config.write_text(config.read_text() + 'uploads = "vbd:xvdb"\n')
+        self.start_kiosk("--devices", config, "--store", "/data/=vbd:xvdc", domain=1)
+        self.wait_for_page("/page.html", b"old page")
+        self.assertEqual(self.ask("/data/")[0], 200)
+        devices = json.loads(self.ask("/api/devices")[1])
+        self.assertEqual({device["name"]: device["state"] for device in devices},
+                         {"content": "plugged", "uploads": "plugged"})
+        self.succeeds("info", "vbd:xvdd", domain=1)  # another program of the domain
 
     def test_each_thread_has_a_lane_of_a_virtual_disk(self):
         self.attach(self.old)

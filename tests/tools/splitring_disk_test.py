@@ -174,6 +174,27 @@ class BehindARing(ProgramTest):
         self.assertEqual(copy.read_bytes(), source.read_bytes())
         self.assertEqual(disk.read_bytes(), source.read_bytes())
 
+    def test_cp_goes_from_ring_to_ring(self):
+        source = self.image("a.img", 9 << 20)
+        target = self.image("b.img", 9 << 20)
+        self.attach(f"raw:{source}")
+        self.attach(f"raw:{target}", vdev="xvdb")
+        self.succeeds("cp", "vbd:xvda", "vbd:xvdb", domain=1)
+        self.assertEqual(target.read_bytes(), source.read_bytes())
+
+    def test_a_store_works_over_a_single_ring(self):
+        self.daemon.stop()
+        self.start_daemon("--max-queues", 1)
+        store = self.scratch / "store.img"
+        self.succeeds("kv", "create", f"raw:{store}", "--size", "64M")
+        self.attach(f"raw:{store}")
+        records = self.scratch / "records"
+        # More than the store keeps in memory, so that its own thread works beside the command's.
+        records.write_text("".join(f"key{n:06}\t{n:0100}\n" for n in range(100_000)))
+        self.succeeds("kv", "load", "vbd:xvda", "--file", records, domain=1)
+        self.succeeds("kv", "check", "vbd:xvda", domain=1)
+        self.assertEqual(self.succeeds("kv", "scan", "vbd:xvda", "--count", domain=1), "100000\n")
+
     def test_a_read_only_disk_stays_as_it_is(self):
         disk = self.image("disk.img")
         before = disk.read_bytes()

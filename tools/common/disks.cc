@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "blkimage/packed_image.h"
+#include "blkimage/shared_lanes.h"
 #include "frontend/disk.h"
+#include "frontend/granted_pool.h"
 #include "tools/common/reach_host.h"
 #include "xenbus/device_path.h"
 
@@ -21,7 +23,9 @@ class Disks::LazyHost {
     return host_.get();
   }
 
-  uint32_t lanes = 1;  // that the disk at hand should have, if its URI does not say
+  uint32_t lanes = 1;      // that the disk at hand should have, if its URI does not say
+  uint32_t lanes_got = 0;  // of the virtual disk that was opened last
+  unsigned virtual_disks = 1;
 
  private:
   const HostOptions options_;
@@ -36,7 +40,7 @@ constexpr uint32_t kGrantablePages = 1024;
 constexpr uint32_t kMostLanes = 8;  // of ?lanes=
 
 Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOptions& open,
-                                               uint32_t wanted_lanes) {
+                                               uint32_t wanted_lanes, unsigned virtual_disks) {
   UriOptions given(uri);
   frontend::DiskOptions options;
   options.read_only = open.read_only;
@@ -51,24 +55,32 @@ Result<frontend::DiskOptions> frontend_options(const DiskUri& uri, const OpenOpt
     options.pool_pages = static_cast<uint32_t>(*pool);
     return options;
   }
-  const uint32_t ring_pages = options.lanes << options.max_ring_page_order;
-  options.pool_pages = std::min(options.pool_pages, kGrantablePages - ring_pages);
+  constexpr uint32_t kLeastPool = frontend::GrantedPool::kMinPages;  // of a lane
+  const uint32_t ring_pages = 1U << options.max_ring_page_order;
+  const uint32_t share =
+      std::max(kGrantablePages / std::max(virtual_disks, 1U), kLeastPool + ring_pages);
+  options.lanes = std::min(options.lanes, share / (kLeastPool + ring_pages));
+  options.pool_pages = std::min(options.pool_pages, share - options.lanes * ring_pages);
+  options.least_pool_pages = kLeastPool;
   return options;
 }
 
 }  // namespace
 
-Disks::Disks(HostOptions host)
+Disks::Disks(HostOptions host, unsigned virtual_disks)
     : host_(std::make_unique<LazyHost>(std::move(host))), schemes_(DiskSchemes::images()) {
   schemes_.add(
       "vbd", "vbd:xvda",
       [host = host_.get()](const DiskUri& uri,
                            const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
-        const auto options = TRY(frontend_options(uri, open, host->lanes));
+        const auto options = TRY(frontend_options(uri, open, host->lanes, host->virtual_disks));
         const uint32_t number = TRY(virtual_device_number(uri.target));
-        return TRY(frontend::Disk::connect(*TRY(host->get()), number, options));
+        auto disk = TRY(frontend::Disk::connect(*TRY(host->get()), number, options));
+        host->lanes_got = disk->statistics().lanes;
+        return disk;
       });
   add_packed_schemes(schemes_);  // upon all of these
+  share_grants(virtual_disks);
 }
 
 Disks::Disks(Disks&&) noexcept = default;
@@ -80,15 +92,30 @@ Result<std::unique_ptr<BlockDevice>> Disks::open(const std::string& uri, bool re
   return schemes_.open(uri, {.read_only = read_only});
 }
 
-Result<std::unique_ptr<BlockDevice>> Disks::open_when_free(const std::string& uri, bool read_only) {
+Result<std::unique_ptr<BlockDevice>> Disks::open_for_threads(const std::string& uri, bool read_only,
+                                                             uint32_t lanes) {
+  auto disk = TRY(open_when_free(uri, read_only, lanes));
+  if (!is_virtual_disk(uri) || host_->lanes_got >= lanes) return disk;
+  return make_lanes_shared(std::move(disk));
+}
+
+void Disks::share_grants(unsigned virtual_disks) { host_->virtual_disks = virtual_disks; }
+
+Result<std::unique_ptr<BlockDevice>> Disks::open_when_free(const std::string& uri, bool read_only,
+                                                           uint32_t lanes) {
   constexpr int kTries = 40;
   constexpr std::chrono::milliseconds kBetweenTries{50};
-  auto disk = open(uri, read_only);
+  auto disk = open(uri, read_only, lanes);
   for (int tries = 1; !disk && disk.error().code == Errc::kBusy && tries < kTries; tries++) {
     std::this_thread::sleep_for(kBetweenTries);
-    disk = open(uri, read_only);
+    disk = open(uri, read_only, lanes);
   }
   return disk;
+}
+
+bool is_virtual_disk(const std::string& uri) {
+  const auto disk = disk_below_packing(uri);
+  return disk && disk->scheme == "vbd";
 }
 
 Result<std::string> absolute_disk_uri(const std::string& text,

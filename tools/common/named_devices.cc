@@ -25,17 +25,30 @@ void signal_fd(int fd) {
 
 }  // namespace
 
-NamedDevices::NamedDevices(HostOptions host, Handlers handlers)
-    : host_(std::move(host)), disks_(host_), handlers_(std::move(handlers)) {}
+NamedDevices::NamedDevices(HostOptions host, Handlers handlers, unsigned other_virtual_disks)
+    : host_(std::move(host)),
+      other_virtual_disks_(other_virtual_disks),
+      disks_(host_),
+      handlers_(std::move(handlers)) {}
+
+unsigned NamedDevices::virtual_disks() const {
+  const std::lock_guard lock(mutex_);
+  const auto ours = std::ranges::count_if(
+      devices_, [](const Device& device) { return device.uri.scheme == "vbd"; });
+  return static_cast<unsigned>(ours) + other_virtual_disks_ + 1;
+}
 
 Result<std::unique_ptr<NamedDevices>> NamedDevices::start(std::vector<NamedDisk> disks,
                                                           const HostOptions& host,
-                                                          Handlers handlers) {
-  std::unique_ptr<NamedDevices> named(new NamedDevices(host, std::move(handlers)));
+                                                          Handlers handlers,
+                                                          unsigned other_virtual_disks) {
+  std::unique_ptr<NamedDevices> named(
+      new NamedDevices(host, std::move(handlers), other_virtual_disks));
   named->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   named->reload_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!named->stop_ || !named->reload_) return fail_errno("eventfd", errno);
   for (NamedDisk& disk : disks) TRY_VOID(named->add(std::move(disk)));
+  named->disks_.share_grants(named->virtual_disks());
   named->look_at_all();
   named->thread_ = std::thread([devices = named.get()] { devices->run(); });
   return named;
@@ -101,6 +114,7 @@ void NamedDevices::take_reload() {
     if (const auto added = add(std::move(disk)); !added)
       spdlog::error("{}", printable(added.error().what));
   }
+  disks_.share_grants(virtual_disks());
 }
 
 NamedDevices::~NamedDevices() {

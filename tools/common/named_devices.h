@@ -54,10 +54,12 @@ class NamedDevices {
     std::string backend_directory;                 // and who serves it, in the store
   };
 
-  // What is there already has been plugged when it returns. Errors: watching for it is not
-  // possible here (no host that answers, for a vbd:).
+  // What is there already has been plugged when it returns. `other_virtual_disks`: how many more
+  // the program opens itself; all of them share what the domain may grant. Errors: watching for it
+  // is not possible here (no host that answers, for a vbd:).
   static Result<std::unique_ptr<NamedDevices>> start(std::vector<NamedDisk> disks,
-                                                     const HostOptions& host, Handlers handlers);
+                                                     const HostOptions& host, Handlers handlers,
+                                                     unsigned other_virtual_disks = 0);
   ~NamedDevices();
   NamedDevices(const NamedDevices&) = delete;
   NamedDevices& operator=(const NamedDevices&) = delete;
@@ -66,6 +68,8 @@ class NamedDevices {
   // kClosed: `stop_fd` became readable.
   Result<std::shared_ptr<BlockDevice>> wait_for(const std::string& name, int stop_fd);
   [[nodiscard]] std::vector<Status> status() const;
+  // How many share what the domain may grant, those of other programs counted in.
+  [[nodiscard]] unsigned virtual_disks() const;
   // From now on these, soon: names that are no longer there, or mean another disk, are unplugged,
   // new ones are plugged; and files that were written to since they were plugged are both.
   void reload(std::vector<NamedDisk> disks);
@@ -84,7 +88,7 @@ class NamedDevices {
     std::string error;
   };
 
-  NamedDevices(HostOptions host, Handlers handlers);
+  NamedDevices(HostOptions host, Handlers handlers, unsigned other_virtual_disks);
   Result<> add(NamedDisk disk);
   void run();
   void take_reload();
@@ -96,6 +100,7 @@ class NamedDevices {
   bool wait_for_change();
 
   const HostOptions host_;
+  const unsigned other_virtual_disks_;
   Disks disks_;
   Handlers handlers_;
   std::unique_ptr<DeviceWatch> files_;

@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <thread>
@@ -154,20 +155,35 @@ unsigned threads_for(unsigned wanted, const tools::NamedDevices& devices) {
 }
 
 // The stores of --store.
-Result<std::vector<std::unique_ptr<kiosk::KvMount>>> open_stores(const Options& options,
-                                                                 tools::Disks& disks) {
-  std::vector<std::unique_ptr<kiosk::KvMount>> stores;
+struct StoreOption {
+  std::string text;
+  std::string route;
+  std::string disk;
+};
+
+Result<std::vector<StoreOption>> store_options(const Options& options) {
+  std::vector<StoreOption> stores;
   for (const std::string& text : options.stores) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos)
       return fail(Errc::kInvalid, text + ": a store is given as PATH=DISK, /data/=raw:data.img");
-    auto disk = TRY(disks.open_when_free(text.substr(equals + 1), options.stores_read_only));
-    auto store = kiosk::KvMount::open(std::move(disk), {.route = text.substr(0, equals),
+    stores.push_back({text, text.substr(0, equals), text.substr(equals + 1)});
+  }
+  return stores;
+}
+
+Result<std::vector<std::unique_ptr<kiosk::KvMount>>> open_stores(
+    const Options& options, const std::vector<StoreOption>& given, tools::Disks& disks) {
+  std::vector<std::unique_ptr<kiosk::KvMount>> stores;
+  for (const StoreOption& option : given) {
+    auto disk = TRY(disks.open_for_threads(option.disk, options.stores_read_only,
+                                           kiosk::KvMount::most_lanes(options.server.threads)));
+    auto store = kiosk::KvMount::open(std::move(disk), {.route = option.route,
                                                         .readers = options.server.threads,
                                                         .read_only = options.stores_read_only,
                                                         .most_bytes = options.most_put_bytes,
                                                         .names = options.names});
-    if (!store) return fail_within("--store " + text, store.error());
+    if (!store) return fail_within("--store " + option.text, store.error());
     stores.push_back(std::move(*store));
   }
   return stores;
@@ -192,6 +208,10 @@ Result<> serve(Options options) {
   const tools::StopSignals stop = TRY(tools::StopSignals::install());
   const tools::ReloadSignal reload = TRY(tools::ReloadSignal::install());
 
+  const auto store_choices = TRY(store_options(options));
+  const auto virtual_stores = static_cast<unsigned>(std::ranges::count_if(
+      store_choices, [](const StoreOption& store) { return tools::is_virtual_disk(store.disk); }));
+
   // The content: an archive on the disk of that name, whenever it is there.
   kiosk::PluggedContent content;
   const kiosk::VolumeSlot builtin(TRY(kiosk::CompiledVolume::open("built-in", kiosk_builtin)));
@@ -208,12 +228,13 @@ Result<> serve(Options options) {
        .unplugged =
            [&](const std::string& name) {
              if (name == kContent) content.unplugged();
-           }}));
+           }},
+      virtual_stores));
   if (options.devices.empty()) TRY_VOID(expect_content(content, *devices));
   options.server.threads = threads_for(options.server.threads, *devices);
 
-  tools::Disks store_disks(options.host);
-  const auto stores = TRY(open_stores(options, store_disks));
+  tools::Disks store_disks(options.host, devices->virtual_disks());
+  const auto stores = TRY(open_stores(options, store_choices, store_disks));
 
   // The pages that are made for each request.
   http::Metrics metrics;

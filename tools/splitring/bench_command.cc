@@ -95,7 +95,7 @@ Result<> bench(const Session& session, const BenchOptions& options) {
   if (spec.write && !options.destroys_data && !options.disk.starts_with("mem:"))
     return fail(Errc::kPermission, options.work + " overwrites " + options.disk +
                                        " (say --write-destroys-data if that is meant)");
-  Disks disks(session.host);
+  Disks disks(session.host, 1);
   const auto disk = TRY(disks.open(options.disk, !spec.write));
   const auto report = run_load(*disk, spec);
   if (!report) return fail_within(options.disk, report.error());

@@ -12,7 +12,8 @@ Result<std::unique_ptr<OpenKv>> open_kv(const Session& session, const KvChoice& 
                                         KvAccess access) {
   const bool read_only = access == KvAccess::kRead;
   auto open = std::make_unique<OpenKv>(OpenKv{Disks(session.host), {}, {}, {}});
-  open->disk = TRY(open->disks.open(choice.disk, read_only));
+  // One for the session, one for the store's own thread.
+  open->disk = TRY(open->disks.open_for_threads(choice.disk, read_only, 2));
   auto store =
       kv::TreeStore::open(*open->disk, {.cache_bytes = choice.cache_bytes, .read_only = read_only});
   if (!store && store.error().code == Errc::kNotFound)

@@ -35,6 +35,8 @@ class KvMount {
  public:
   static constexpr unsigned kWriters = 4;  // at most: each needs a lane of the disk
   static constexpr size_t kMostWaiting = 4096;
+  // That it makes use of: those that read and write, and the store's own thread.
+  static constexpr unsigned most_lanes(unsigned readers) { return readers + kWriters + 1; }
   using Job = std::function<void(kv::Session& session)>;
 
   // kInvalid: the route; else what kv::TreeStore::open() says; kLimit: the disk has fewer lanes
