@@ -118,10 +118,23 @@ void BlockQueue::submit(BlockRequest& request) noexcept {
     rejected_.push(request);
 }
 
-void BlockQueue::finish(BlockRequest& request, IoStatus status) noexcept {
-  if (request.operation == Operation::kFlush && status != IoStatus::kOk &&
+void BlockQueue::poison_after(Operation operation, IoStatus status) noexcept {
+  if (operation == Operation::kFlush && status != IoStatus::kOk &&
       status != IoStatus::kUnsupported && status != IoStatus::kPoisoned)
     state_.poisoned.store(true, std::memory_order_relaxed);
+}
+
+std::optional<IoStatus> BlockQueue::run_now(BlockRequest& request, bool durably) noexcept {
+  if (in_flight_ != 0 || check(request) != IoStatus::kOk) return std::nullopt;
+  request.scratch = {};
+  const auto status = do_now(request, durably);
+  // Of a write that had to be durable nobody knows whether its flush is what failed.
+  if (status) poison_after(durably ? Operation::kFlush : request.operation, *status);
+  return status;
+}
+
+void BlockQueue::finish(BlockRequest& request, IoStatus status) noexcept {
+  poison_after(request.operation, status);
   assert(in_flight_ > 0);
   in_flight_--;
   finished_++;

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -187,6 +188,9 @@ class BlockQueue {
   Result<> read(Sectors first, std::span<std::byte> out);
   Result<> write(Sectors first, std::span<const std::byte> in);
   Result<> flush();
+  // A write that is durable when this returns: as write() and flush(), or for less where the disk
+  // has something for that. What had been written before may then not be durable yet.
+  Result<> write_durably(Sectors first, std::span<const std::byte> in);
   Result<> discard(Sectors first, Sectors length);
   Result<> write_zeroes(Sectors first, Sectors length);
 
@@ -208,6 +212,13 @@ class BlockQueue {
   // do_prepare_to_wait() and poll(2); override it where one system call can sleep and collect.
   virtual void do_sleep() noexcept;
 
+  // A blocking call's only request, with nothing else in flight: a lane where that is faster may do
+  // it at once, on the caller's thread. `durably`: a write, and it must be durable then. Nothing:
+  // nothing was done, submit it. The request has passed the checks.
+  virtual std::optional<IoStatus> do_now(BlockRequest& /*request*/, bool /*durably*/) noexcept {
+    return std::nullopt;
+  }
+
   // For a lane that stands upon another: its pool and its way to sleep.
   static Result<std::span<std::byte>> allocate_from(BlockQueue& below, size_t bytes) {
     return below.do_allocate(bytes);
@@ -227,6 +238,8 @@ class BlockQueue {
 
   [[nodiscard]] IoStatus check(BlockRequest& request) const noexcept;
   Result<> run(Operation operation, Sectors first, std::span<std::byte> bytes, Sectors length);
+  std::optional<IoStatus> run_now(BlockRequest& request, bool durably) noexcept;
+  void poison_after(Operation operation, IoStatus status) noexcept;
 
   DeviceState& state_;
   RequestList rejected_;  // failed the checks; completed by the next poll()

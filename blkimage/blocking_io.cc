@@ -97,7 +97,28 @@ Result<> BlockQueue::write(Sectors first, std::span<const std::byte> in) {
   return run(Operation::kWrite, first, {const_cast<std::byte*>(in.data()), in.size()}, {});
 }
 
-Result<> BlockQueue::flush() { return run(Operation::kFlush, {}, {}, {}); }
+Result<> BlockQueue::flush() {
+  BlockRequest request;
+  request.operation = Operation::kFlush;
+  const auto status = run_now(request, false);
+  if (!status) return run(Operation::kFlush, {}, {}, {});
+  if (*status == IoStatus::kOk) return {};
+  return fail(errc_from(*status), describe(Operation::kFlush, {}, 0, *status));
+}
+
+Result<> BlockQueue::write_durably(Sectors first, std::span<const std::byte> in) {
+  const iovec buffer{const_cast<std::byte*>(in.data()), in.size()};
+  BlockRequest request;
+  request.operation = Operation::kWrite;
+  request.first = first;
+  request.buffers = std::span(&buffer, 1);
+  if (const auto status = run_now(request, true)) {
+    if (*status == IoStatus::kOk) return {};
+    return fail(errc_from(*status), describe(Operation::kWrite, first, in.size(), *status));
+  }
+  if (Result<> written = write(first, in); !written) return written;
+  return flush();
+}
 
 Result<> BlockQueue::discard(Sectors first, Sectors length) {
   return run(Operation::kDiscard, first, {}, length);

@@ -69,6 +69,7 @@ class RawRingLane final : public BlockQueue {
   void do_poll() noexcept override;
   bool do_prepare_to_wait() noexcept override;
   void do_sleep() noexcept override;
+  std::optional<IoStatus> do_now(BlockRequest& request, bool durably) noexcept override;
   [[nodiscard]] bool nothing_to_poll() const noexcept;
   void want_event(bool wanted) noexcept;
   Result<std::span<std::byte>> do_allocate(size_t bytes) override;
@@ -402,6 +403,21 @@ void RawRingLane::do_sleep() noexcept {
   io_uring_cqe* entry = nullptr;
   // An error is an interrupted sleep: wait() looks again.
   if (nothing_to_poll()) io_uring_wait_cqe(&ring_, &entry);
+}
+
+// io_uring hands every flush to a worker thread.
+std::optional<IoStatus> RawRingLane::do_now(BlockRequest& request, bool durably) noexcept {
+  if (request.operation == Operation::kFlush) {
+    std::optional<IoStatus> status;
+    while (!status) status = blocking_step(file_, request, {});
+    return status;
+  }
+  if (!durably || request.operation != Operation::kWrite || needs_bounce(file_, request))
+    return std::nullopt;
+  const int error = transfer_now(file_, request, RWF_DSYNC);
+  if (error == EOPNOTSUPP || error == EINVAL) return std::nullopt;
+  if (error != 0) return io_status_from_errno(error);
+  return Progress(request).left() == 0 ? IoStatus::kOk : IoStatus::kIoError;
 }
 
 Result<std::span<std::byte>> RawRingLane::do_allocate(size_t bytes) {

@@ -446,6 +446,13 @@ inline void blocking_calls_cover_the_whole_disk(ConformanceTest& test) {
   ASSERT_TRUE(lane->flush());
   ASSERT_TRUE(lane->read({}, in.bytes()));
   EXPECT_TRUE(std::ranges::equal(in.bytes(), out.bytes()));
+  const size_t block = test.block();
+  fill_pattern(out.bytes().subspan(block, 3 * block), 100);
+  ASSERT_TRUE(lane->write_durably(test.block_sectors(), out.bytes().subspan(block, 3 * block)));
+  ASSERT_TRUE(lane->read({}, in.bytes()));
+  EXPECT_TRUE(std::ranges::equal(in.bytes(), out.bytes()));
+  const Sectors end = test.kCapacity;
+  EXPECT_EQ(lane->write_durably(end, out.bytes().first(block)).error().code, Errc::kInvalid);
   // A bad range is found before anything changes.
   std::ranges::fill(in.bytes(), std::byte{0});
   const auto result = lane->write(test.block_sectors(), in.bytes());
