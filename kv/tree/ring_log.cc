@@ -77,9 +77,14 @@ Result<RingLog::Position> RingLog::write(Batch& batch, BlockQueue& lane, bool fl
   std::memcpy(at, &header, sizeof header);
   const Sectors place =
       Sectors::from_bytes(shape_.first_page * kPageBytes + position % shape_.bytes);
+  const bool alone = batch.names_values_ || end_.durable == end_.at;
   if (batch.names_values_) TRY_VOID(lane.flush());
-  TRY_VOID(lane.write(place, {at, padded}));
-  if (flush) TRY_VOID(lane.flush());
+  if (flush && alone) {
+    TRY_VOID(lane.write_durably(place, {at, padded}));
+  } else {
+    TRY_VOID(lane.write(place, {at, padded}));
+    if (flush) TRY_VOID(lane.flush());
+  }
   return Position{position + padded, hash,
                   flush ? position + padded : uint64_t{header.durable_position}};
 }

@@ -24,6 +24,7 @@
 // later transaction fails until the store is opened again, reads go on.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -35,6 +36,7 @@
 #include <thread>
 
 #include "blkimage/block_device.h"
+#include "kv/tree/bell.h"
 #include "kv/tree/ring_log.h"
 #include "kv/tree/space_map.h"
 #include "kv/tree/store_state.h"
@@ -136,6 +138,9 @@ class TreeStore {
   Result<> wait_durable(uint64_t sequence, BlockQueue& lane);
   Result<> publish_relaxed(uint64_t sequence, BlockQueue& lane);
   void lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane);
+  void gather(std::unique_lock<std::mutex>& lock);
+  void await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence);
+  void help(std::unique_lock<std::mutex>& lock, uint64_t sequence, BlockQueue& lane);
   void fail_store(const Error& error);
   [[nodiscard]] Result<> failure() const;
   [[nodiscard]] bool is_tight(const Memtable& memtable, bool grows) const;
@@ -180,14 +185,22 @@ class TreeStore {
 
   uint64_t last_sequence_ = 0;  // applied; the writer's
 
-  std::condition_variable log_changed_;
   RingLog ring_;
   Batch pending_;
   Batch flight_;
+  // Rung when the batch is over; that of a new batch is the one of the batch before the last.
+  std::array<Bell, 2> bells_;
+  size_t pending_bell_ = 0;
   bool leading_ = false;
-  uint64_t durable_ = 0;     // every transaction up to this one
-  uint64_t must_flush_ = 0;  // the last one that asked to be durable
+  std::atomic<uint32_t> pending_count_{0};  // transactions; changed under the lock
+  uint32_t crowd_ = 1;    // how many committed at about the same time, by the last batch
+  int64_t batch_ns_ = 0;  // what the last batch took
+  std::atomic<uint64_t> durable_{0};  // every transaction up to this one; written under the lock
+  uint64_t must_flush_ = 0;           // the last one that asked to be durable
+  uint64_t active_from_ = 0;          // where the ring's batches of the active memtable begin
+  std::atomic<bool> ring_is_long_{false};  // they are worth a checkpoint
   std::optional<Error> failure_;
+  std::atomic<bool> failed_{false};  // there is a failure_
 
   Durable on_disk_;  // of the present generation; the checkpointer's
   Cut stuck_;        // of the memtable that is frozen; likewise

@@ -32,6 +32,8 @@ Result<TreeStore::Cut> TreeStore::freeze(PageReader& reader) {
   {
     const std::lock_guard lock(log_mutex_);
     cut.ring = ring_.end();
+    active_from_ = cut.ring.at;
+    ring_is_long_.store(false, std::memory_order_relaxed);
     // Nothing waits to be published in the old one any more.
     state_.load(std::memory_order_acquire)->active->visible.store(last_sequence_);
   }

@@ -1,30 +1,52 @@
 // How transactions become durable (store.h): batches of what arrived while the disk was busy.
 #include <algorithm>
+#include <chrono>
 
 #include "kv/tree/session.h"
 #include "kv/tree/store.h"
 
 namespace splitring::kv {
+namespace {
+
+// A batch that is being written is worth waiting for so much of what it takes, ...
+constexpr int64_t kGatherShare = 3;
+// ... unless it is long already.
+constexpr size_t kLongBatch = size_t{64} << 10;
+
+int64_t now_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+}  // namespace
 
 Result<> TreeStore::failure() const {
+  if (!failed_.load(std::memory_order_acquire)) return {};
   const std::lock_guard lock(log_mutex_);
-  if (failure_) return fail_within("the store cannot be written to any more", *failure_);
-  return {};
+  return fail_within("the store cannot be written to any more", *failure_);
 }
 
 void TreeStore::fail_store(const Error& error) {
-  const std::lock_guard lock(log_mutex_);
-  if (!failure_) failure_ = error;
-  log_changed_.notify_all();
+  {
+    const std::lock_guard lock(log_mutex_);
+    if (!failure_) failure_ = error;
+    failed_.store(true, std::memory_order_release);
+  }
+  for (Bell& bell : bells_) bell.ring();
 }
 
 // Writes what is pending. Precondition: locked, nobody leads, something is pending; a view is
-// pinned.
+// pinned. Unlocks.
 void TreeStore::lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane) {
   leading_ = true;
+  gather(lock);
+  const int64_t begun_ns = now_ns();
+  const uint32_t count = pending_count_.exchange(0, std::memory_order_relaxed);
   std::swap(pending_, flight_);
+  Bell& mine = bells_[pending_bell_];
+  pending_bell_ ^= 1;
+  Bell& next = bells_[pending_bell_];
   const uint64_t last = flight_.last_sequence();
-  const bool flush = must_flush_ > durable_;
+  const bool flush = must_flush_ > durable_.load(std::memory_order_relaxed);
   lock.unlock();
   // Only who leads touches the ring's end; its beginning moves under the lock.
   const auto written = ring_.write(flight_, lane, flush);
@@ -33,24 +55,67 @@ void TreeStore::lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane) {
   leading_ = false;
   if (written) {
     ring_.move_end(*written);
-    durable_ = last;
+    if (written->at - active_from_ > checkpoint_bytes_)
+      ring_is_long_.store(true, std::memory_order_relaxed);
     state_.load(std::memory_order_acquire)->active->visible.store(last, std::memory_order_release);
+    durable_.store(last, std::memory_order_release);
   } else if (!failure_) {
     failure_ = written.error();
+    failed_.store(true, std::memory_order_release);
   }
-  log_changed_.notify_all();
+  batch_ns_ = now_ns() - begun_ns;
+  crowd_ = count + pending_count_.load(std::memory_order_relaxed);
+  const bool more = !pending_.empty();
+  const bool failed = failure_.has_value();
+  lock.unlock();
+  // Somebody to go on with the next batch first: the disk is idle until then.
+  if (failed)
+    next.ring();
+  else if (more)
+    next.ring_one();
+  mine.ring();
+}
+
+// Those whom the last batch woke are about to come with their next transactions: one batch for all
+// is sooner durable than two. Precondition: locked, this thread leads.
+void TreeStore::gather(std::unique_lock<std::mutex>& lock) {
+  const uint32_t crowd = crowd_;
+  const auto is_small = [&] { return pending_count_.load(std::memory_order_relaxed) < crowd; };
+  if (!is_small() || pending_.bytes() > kLongBatch) return;
+  lock.unlock();
+  const int64_t end_ns = now_ns() + batch_ns_ / kGatherShare;
+  do {
+    ::sched_yield();
+  } while (is_small() && now_ns() < end_ns);
+  lock.lock();
+}
+
+// Until the batch of that transaction, which is pending or in flight, is over or somebody has to
+// lead it; or earlier. Precondition: locked, somebody leads. Unlocks.
+void TreeStore::await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence) {
+  const bool in_flight = sequence <= flight_.last_sequence();
+  const Bell& bell = bells_[in_flight ? pending_bell_ ^ 1 : pending_bell_];
+  const Bell::Ticket ticket = bell.ticket();
+  lock.unlock();
+  bell.wait(ticket);
+}
+
+// Gets on with what is in flight or pending. Precondition: locked; something is. Unlocks.
+void TreeStore::help(std::unique_lock<std::mutex>& lock, uint64_t sequence, BlockQueue& lane) {
+  if (leading_)
+    await_batch(lock, sequence);
+  else
+    lead(lock, lane);
 }
 
 // Until every transaction up to `sequence` is in the ring, and flushed if it asked for that. Who
 // finds nobody at it does it, for all.
 Result<> TreeStore::wait_durable(uint64_t sequence, BlockQueue& lane) {
-  std::unique_lock lock(log_mutex_);
-  while (durable_ < sequence) {
+  while (durable_.load(std::memory_order_acquire) < sequence) {
+    std::unique_lock lock(log_mutex_);
+    if (durable_.load(std::memory_order_relaxed) >= sequence) break;
     if (failure_) return fail_within("the store cannot be written to any more", *failure_);
-    if (leading_)
-      log_changed_.wait(lock);
-    else
-      lead(lock, lane);
+    help(lock, sequence, lane);
   }
   return {};
 }
@@ -73,7 +138,9 @@ bool TreeStore::is_tight(const Memtable& memtable, bool grows) const {
 Result<> Session::with_tx(const Body& body, Durability durability) {
   if (store_.read_only_) return fail(Errc::kPermission, "the store was opened to be read only");
   TRY_VOID(store_.failure());
-  if (TRY(run_tx(body, durability)) > store_.checkpoint_bytes_)
+  const uint64_t memtable_bytes = TRY(run_tx(body, durability));
+  if (memtable_bytes > store_.checkpoint_bytes_ ||
+      store_.ring_is_long_.load(std::memory_order_relaxed))
     return store_.has_thread_ ? store_.wake_thread()
                               : store_.checkpoint(reader_, *writing_, nullptr);
   return {};
@@ -117,14 +184,13 @@ Result<> Session::commit(Transaction& tx, Durability durability) {
     fits = bytes + sizeof(DiskBatch) <= most;
     // What is pending goes first if both together are too long for a batch.
     while (fits && store_.pending_.bytes() + bytes > most && !store_.failure_) {
-      if (store_.leading_)
-        store_.log_changed_.wait(lock);
-      else
-        store_.lead(lock, *lane_);
+      store_.help(lock, store_.flight_.last_sequence(), *lane_);
+      lock.lock();
     }
     fits = fits && store_.ring_.has_room(store_.flight_.bytes() + store_.pending_.bytes() + bytes);
     if (fits) {
       store_.pending_.add(tx.sequence_, tx.changes_, tx.log_, !tx.written_.empty());
+      store_.pending_count_.fetch_add(1, std::memory_order_relaxed);
       store_.last_sequence_ = tx.sequence_;
       if (durability == Durability::kDurable) store_.must_flush_ = tx.sequence_;
       return {};
@@ -146,6 +212,8 @@ Result<> Session::commit_by_checkpoint(Transaction& tx) {
   {
     const std::lock_guard log(store_.log_mutex_);
     cut.ring = store_.ring_.end();
+    store_.active_from_ = cut.ring.at;
+    store_.ring_is_long_.store(false, std::memory_order_relaxed);
   }
   TRY_VOID(store_.carry(cut, reader_, nullptr));
   store_.last_sequence_ = tx.sequence_;
@@ -162,10 +230,8 @@ Result<> TreeStore::publish_relaxed(uint64_t sequence, BlockQueue& lane) {
   while (durable_ < std::min(must_flush_, sequence) ||
          pending_.bytes() > std::min<uint64_t>(kWorthWriting, ring_.most_batch_bytes() / 2)) {
     if (failure_) return fail_within("the store cannot be written to any more", *failure_);
-    if (leading_)
-      log_changed_.wait(lock);
-    else
-      lead(lock, lane);
+    help(lock, flight_.last_sequence(), lane);
+    lock.lock();
   }
   // A later one may have been published already; and one that came after this waits for its turn.
   auto& visible = state_.load(std::memory_order_acquire)->active->visible;

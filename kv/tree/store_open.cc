@@ -69,6 +69,17 @@ Result<uint64_t> pages_of(const BlockDevice& device) {
   return std::min(pages, kMostPages);
 }
 
+// So that no commit has to wait for a file system below to find room for it.
+Result<> write_zeroes_to(uint64_t first_page, uint64_t pages, BlockQueue& lane) {
+  constexpr uint64_t kPagesAtOnce = 256;
+  const auto memory = TRY(LaneMemory::allocate(lane, std::min(pages, kPagesAtOnce) * kPageBytes));
+  std::ranges::fill(memory.bytes(), std::byte{0});
+  for (uint64_t at = 0; at < pages; at += kPagesAtOnce)
+    TRY_VOID(lane.write(sector_of_page(first_page + at),
+                        memory.bytes().first(std::min(kPagesAtOnce, pages - at) * kPageBytes)));
+  return {};
+}
+
 }  // namespace
 
 TreeStore::Layout TreeStore::Layout::of(uint64_t pages, uint64_t ring_pages) {
@@ -97,6 +108,7 @@ TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, bool read
              .hash = {super.ring_hash_low, super.ring_hash_high},
              .durable = super.ring_position}) {
   checkpoint_bytes_ = layout_.ring_pages * kPageBytes * 3 / 8;
+  active_from_ = super.ring_position;
   on_disk_ = {.map_root = super.map_root,
               .ring = ring_.end(),
               .sequence = super.sequence,
@@ -135,6 +147,7 @@ Result<> TreeStore::create(BlockDevice& device, const CreateOptions& options) {
   const std::unique_ptr<TreeStore> store(new TreeStore(device, super, false));
   if (store->layout_.data_first + 16 > store->layout_.data_end)
     return fail(Errc::kInvalid, "the disk is too small for such a ring");
+  TRY_VOID(write_zeroes_to(store->layout_.ring_first, store->layout_.ring_pages, *lane));
   State state;
   // Both generations that an open may find are this store's.
   for (state.generation = 1; state.generation <= 2; state.generation++)
