@@ -139,6 +139,8 @@ Result<> SpaceMap::load(uint64_t index, BlockQueue& lane) {
                                     std::string("said of it"));
   region.used = std::move(used);
   region.busy = std::move(busy);
+  region.stale = std::make_unique<Bits>();
+  region.stale->fill(0);
   return {};
 }
 
@@ -158,8 +160,22 @@ void SpaceMap::set_busy(PageRun run, bool busy) {
     set(*region.busy, page % kRegion, busy);
     region.free = busy ? region.free - 1 : region.free + 1;
     free_ = busy ? free_ - 1 : free_ + 1;
+    if (!is_set(*region.stale, page % kRegion)) continue;
+    region.stale_count = busy ? region.stale_count - 1 : region.stale_count + 1;
+    stale_count_ = busy ? stale_count_ - 1 : stale_count_ + 1;
   }
   if (busy) high_water_ = std::max(high_water_, run.first + run.count);
+}
+
+// Precondition: free pages.
+void SpaceMap::set_stale(PageRun run, bool stale) {
+  for (uint64_t page = run.first; page < run.first + run.count; page++) {
+    Region& region = regions_[page / kRegion];
+    if (is_set(*region.stale, page % kRegion) == stale) continue;
+    set(*region.stale, page % kRegion, stale);
+    region.stale_count = stale ? region.stale_count + 1 : region.stale_count - 1;
+    stale_count_ = stale ? stale_count_ + 1 : stale_count_ - 1;
+  }
 }
 
 Result<std::optional<PageRun>> SpaceMap::find_free(uint64_t from, uint64_t end, uint64_t least,
@@ -217,10 +233,11 @@ Result<> SpaceMap::reserve(PageRun run, BlockQueue& lane) {
   return {};
 }
 
-void SpaceMap::give_back(PageRun run) {
+void SpaceMap::give_back(PageRun run, Content content) {
   if (run.count == 0) return;
   const std::lock_guard lock(mutex_);
   set_busy(run, false);
+  if (content != Content::kUntouched) set_stale(run, content == Content::kWritten);
 }
 
 Result<DiskMapPointer> SpaceMap::write(std::span<const PageRun> used,
@@ -303,6 +320,7 @@ void SpaceMap::collect_locked() {
   while (!resting_.empty() && resting_.front().epoch < oldest) {
     for (const PageRun& run : resting_.front().runs) {
       set_busy(run, false);
+      set_stale(run, true);
       resting_count_ -= run.count;
     }
     resting_.pop_front();
@@ -330,6 +348,31 @@ Result<std::optional<PageRun>> SpaceMap::reserve_free(uint64_t from, uint64_t mo
   const auto run = TRY(find_free(std::max(from, area_.data_first), area_.data_end, 1, most, lane));
   if (run) set_busy(*run, true);
   return run;
+}
+
+std::optional<PageRun> SpaceMap::reserve_stale(uint64_t least, uint64_t most) {
+  const std::lock_guard lock(mutex_);
+  for (uint64_t index = regions_.size(); index-- > 0;) {
+    if (regions_[index].stale_count < least) continue;
+    Bits stale = *regions_[index].stale;
+    for (size_t i = 0; i < stale.size(); i++) stale[i] &= ~(*regions_[index].busy)[i];
+    PageRun last;
+    uint64_t at = 0;
+    while ((at = next_bit(stale, at, kRegion, true)) < kRegion) {
+      const uint64_t end = next_bit(stale, at, std::min(kRegion, at + most), false);
+      if (end - at >= least) last = {index * kRegion + at, end - at};
+      at = end;
+    }
+    if (last.count == 0) continue;
+    set_busy(last, true);
+    return last;
+  }
+  return std::nullopt;
+}
+
+uint64_t SpaceMap::stale_pages() const {
+  const std::lock_guard lock(mutex_);
+  return stale_count_;
 }
 
 Result<std::vector<uint64_t>> SpaceMap::used_bits(uint64_t region, BlockQueue& lane) {

@@ -7,7 +7,8 @@
 //
 // In memory a page is free, reserved (allocated, in no generation yet), used (by the trees of the
 // present generation or a snapshot), or resting: freed by a checkpoint, but somebody may still look
-// at it (epochs.h), so it is not given out again yet.
+// at it (epochs.h), so it is not given out again yet. A free page is stale while the disk may still
+// keep what was written to it since the store was opened: worth a discard.
 //
 // Any thread; I/O is done on the caller's lane, within the map's own lock.
 #pragma once
@@ -54,7 +55,8 @@ class SpaceMap {
   // Reserves exactly these, for a replay. kInvalid: outside, or not free.
   Result<> reserve(PageRun run, BlockQueue& lane);
   // Reserved, and never to be seen by anyone.
-  void give_back(PageRun run);
+  enum class Content : uint8_t { kWritten, kUntouched, kDiscarded };
+  void give_back(PageRun run, Content content = Content::kWritten);
 
   // What a generation uses and no longer uses; then the map's changed pages go to the disk.
   // Returns the root. After an error the map is of no use for another generation.
@@ -71,8 +73,11 @@ class SpaceMap {
   // One past the last page that is not free, as far as it is known.
   [[nodiscard]] uint64_t high_water() const;
 
-  // Reserves a run of free pages at or behind `from` and returns it, for a discard; none: the end.
+  // For a discard: reserves a run of free pages at or behind `from`, or of stale ones as far behind
+  // as there is one, and returns it; none: there is none.
   Result<std::optional<PageRun>> reserve_free(uint64_t from, uint64_t most, BlockQueue& lane);
+  std::optional<PageRun> reserve_stale(uint64_t least, uint64_t most);
+  [[nodiscard]] uint64_t stale_pages() const;
   // The bitmap of a region as the present generation has it on the disk.
   Result<std::vector<uint64_t>> used_bits(uint64_t region, BlockQueue& lane);
   [[nodiscard]] uint64_t regions() const { return regions_.size(); }
@@ -82,7 +87,9 @@ class SpaceMap {
   struct Region {
     std::unique_ptr<Bits> used;  // null: not read yet
     std::unique_ptr<Bits> busy;  // used, reserved or resting; or not the map's to give
-    uint64_t free = 0;           // not busy
+    std::unique_ptr<Bits> stale;
+    uint64_t free = 0;         // not busy
+    uint64_t stale_count = 0;  // and not busy
     bool dirty = false;
   };
   struct Resting {
@@ -103,6 +110,7 @@ class SpaceMap {
   Result<std::optional<PageRun>> find_free(uint64_t from, uint64_t end, uint64_t least,
                                            uint64_t most, BlockQueue& lane);
   void set_busy(PageRun run, bool busy);
+  void set_stale(PageRun run, bool stale);
   Result<DiskMapPointer> write_page(size_t level, uint64_t index, uint64_t generation,
                                     Bytes content, uint64_t free, PageWriter& writer);
   void collect_locked();
@@ -115,6 +123,7 @@ class SpaceMap {
   std::deque<Resting> resting_;
   uint64_t free_ = 0;
   uint64_t resting_count_ = 0;
+  uint64_t stale_count_ = 0;
   uint64_t cursor_ = 0;  // where allocation goes on
   uint64_t high_water_ = 0;
 };

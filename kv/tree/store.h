@@ -54,6 +54,10 @@ struct StoreOptions {
   size_t cache_bytes = size_t{64} << 20;  // of pages in memory
   bool background = true;  // checkpoints in a thread of their own; else within commits
   bool read_only = false;  // changes nothing on the disk, not even after a crash
+  // Space that was freed is given back to the disk (a discard) when there is more of it than this
+  // and than what a checkpoint needs: what is less is soon written again. 0: all of it, at once.
+  uint64_t discard_above_bytes = uint64_t{32} << 20;
+  bool discard = true;  // false: never
 };
 
 // Space by kind, in pages of 4096 bytes.
@@ -68,6 +72,7 @@ struct StoreStat {
   uint64_t ring = 0;
   uint64_t map = 0;
   uint64_t high_water = 0;  // no page from here on was ever needed
+  uint64_t discarded = 0;   // given back to the disk since the store was opened
   uint64_t generation = 0;
   uint64_t transactions = 0;  // since the store was made
   uint64_t ring_used_bytes = 0;
@@ -92,6 +97,9 @@ class TreeStore {
   // Everything into the trees, so that the next open has nothing to replay. Nothing may be written
   // afterwards. Precondition: its sessions are gone.
   Result<> close();
+  // Gives all free space back to the disk, whatever was written there and when; the number of
+  // pages. kUnsupported: the disk, or who opened the store, will have no discard.
+  Result<uint64_t> trim();
 
   [[nodiscard]] StoreStat stat() const;
   [[nodiscard]] BlockDevice& device() const { return device_; }
@@ -127,7 +135,7 @@ class TreeStore {
   // What a checkpoint does besides: changes of the list of branches and snapshots.
   using Edit = std::function<Result<>(State& next, TreeMerge& merge)>;
 
-  TreeStore(BlockDevice& device, const DiskSuperblock& super, bool read_only);
+  TreeStore(BlockDevice& device, const DiskSuperblock& super, const StoreOptions& options);
 
   // open
   Result<> read_catalogue(PageReader& reader, const DiskSuperblock& super, State& state);
@@ -161,6 +169,10 @@ class TreeStore {
   Result<Cut> freeze(PageReader& reader);
   Result<> carry(const Cut& cut, PageReader& reader, const Edit& edit);
   Result<> write_superblock(const State& state, const Durable& durable, BlockQueue& lane);
+  // Of what was freed and nobody looks at any more, all but `keep` pages. Precondition: the
+  // checkpointer's lock, so that the generation that freed them is durable.
+  void discard_freed(BlockQueue& lane, uint64_t keep);
+  Result<> discard_run(PageRun run, BlockQueue& lane);
   // Makes the next state from the present one, one at a time.
   void publish(const std::function<void(State& next)>& change);
   Result<> wake_thread();
@@ -172,6 +184,10 @@ class TreeStore {
   const Layout layout_;
   const uint64_t id_low_;
   const uint64_t id_high_;
+  const uint64_t discard_above_bytes_;
+  std::atomic<bool> can_discard_;
+  std::atomic<uint64_t> discarded_{0};  // pages
+  uint64_t checkpoint_needs_ = 0;       // pages, lately; the checkpointer's
   uint64_t checkpoint_bytes_ = 0;
   mutable Epochs epochs_;
   std::unique_ptr<PageCache> cache_;

@@ -58,7 +58,10 @@ Result<> TreeStore::checkpoint(PageReader& reader, Epochs::Slot& slot, const Edi
     stuck_ = TRY(freeze(reader));
   }
   writer.unlock();
-  return carry(stuck_, reader, edit);
+  TRY_VOID(carry(stuck_, reader, edit));
+  const uint64_t above = discard_above_bytes_ / kPageBytes;
+  discard_freed(reader.lane(), above == 0 ? 0 : above + checkpoint_needs_);
+  return {};
 }
 
 // Precondition: the checkpointer's lock.
@@ -95,6 +98,9 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
   durable.value_pages += counts.value_pages;
   const std::vector<PageRun> used = merge.take_used();
   std::vector<PageRun> freed = merge.take_freed();
+  uint64_t needed = 0;
+  for (const PageRun& run : used) needed += run.count;
+  checkpoint_needs_ = std::max(needed, checkpoint_needs_ - checkpoint_needs_ / 4);
   const Result<> done = [&]() -> Result<> {
     durable.map_root = TRY(space_->write(used, freed, next.generation, reader.lane()));
     TRY_VOID(reader.lane().flush());

@@ -94,12 +94,15 @@ TreeStore::Layout TreeStore::Layout::of(uint64_t pages, uint64_t ring_pages) {
   return layout;
 }
 
-TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, bool read_only)
+TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, const StoreOptions& options)
     : device_(device),
-      read_only_(read_only),
+      read_only_(options.read_only || device.geometry().read_only),
       layout_(Layout::of(super.pages, super.ring_pages)),
       id_low_(super.store_id_low),
       id_high_(super.store_id_high),
+      discard_above_bytes_(options.discard_above_bytes),
+      can_discard_(options.discard && !read_only_ &&
+                   device.geometry().discard_granularity_bytes != 0),
       ring_({.first_page = layout_.ring_first,
              .bytes = layout_.ring_pages * kPageBytes,
              .block_bytes = device.geometry().logical_block_bytes,
@@ -144,7 +147,7 @@ Result<> TreeStore::create(BlockDevice& device, const CreateOptions& options) {
   const Hash first = hash_of(std::as_bytes(std::span(id)));
   super.ring_hash_low = first.low;
   super.ring_hash_high = first.high;
-  const std::unique_ptr<TreeStore> store(new TreeStore(device, super, false));
+  const std::unique_ptr<TreeStore> store(new TreeStore(device, super, {}));
   if (store->layout_.data_first + 16 > store->layout_.data_end)
     return fail(Errc::kInvalid, "the disk is too small for such a ring");
   TRY_VOID(write_zeroes_to(store->layout_.ring_first, store->layout_.ring_pages, *lane));
@@ -169,7 +172,7 @@ Result<std::unique_ptr<TreeStore>> TreeStore::open(BlockDevice& device,
                      super.pages <= disk_pages && ring >= kLeastRing / kPageBytes &&
                      ring <= kMostRing / kPageBytes && ring < super.pages;
   if (!sound) return fail(Errc::kInvalid, "the store is larger than its disk, or makes no sense");
-  std::unique_ptr<TreeStore> store(new TreeStore(device, super, read_only));
+  std::unique_ptr<TreeStore> store(new TreeStore(device, super, options));
   const Layout& layout = store->layout_;
   if (super.ring_first != layout.ring_first || super.map_first != layout.map_first ||
       super.map_pages != layout.map_pages || super.data_first != layout.data_first ||
@@ -259,7 +262,10 @@ Result<> TreeStore::close() {
   has_thread_ = false;
   if (read_only_) return {};
   const auto last = TRY(session());
-  return last->checkpoint();
+  TRY_VOID(last->checkpoint());
+  const std::lock_guard lock(checkpoint_mutex_);
+  discard_freed(*last->lane_, 0);
+  return {};
 }
 
 Result<std::unique_ptr<Session>> TreeStore::session() {
@@ -281,6 +287,7 @@ StoreStat TreeStore::stat() const {
   stat.ring = layout_.ring_pages;
   stat.map = layout_.map_pages;
   stat.high_water = space_->high_water();
+  stat.discarded = discarded_.load(std::memory_order_relaxed);
   const uint64_t known = stat.free + stat.resting + stat.leaf + stat.inner + stat.value;
   const uint64_t data = layout_.data_end - layout_.data_first;
   stat.snapshot = data - std::min(data, known);

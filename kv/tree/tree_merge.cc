@@ -48,7 +48,7 @@ void TreeMerge::Contents::add(const PageEntry& entry, uint8_t kind) {
 // What was allocated and not used, and everything if the merge did not get to its end.
 TreeMerge::~TreeMerge() {
   if (!used_.empty()) writer_.abandon();  // nothing is on its way to a page that is free
-  space_.give_back(room_);
+  space_.give_back(room_, SpaceMap::Content::kUntouched);
   for (const PageRun& run : used_) space_.give_back(run);
 }
 

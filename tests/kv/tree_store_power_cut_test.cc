@@ -46,7 +46,9 @@ class Workload {
 
   void run(PowerCutDisk& disk, size_t transactions, const Model& there) {
     models_.push_back(there);
-    auto store = TreeStore::open(disk, {.cache_bytes = 0, .background = false});
+    // What is free is discarded as early as it may be.
+    auto store =
+        TreeStore::open(disk, {.cache_bytes = 0, .background = false, .discard_above_bytes = 0});
     ASSERT_TRUE(store) << store.error().what;
     auto session = std::move(*(*store)->session());
     for (size_t i = 0; i < transactions; i++) {
@@ -63,14 +65,16 @@ class Workload {
         ASSERT_TRUE(moved) << moved.error().what;
       }
     }
+    discarded_ += (*store)->stat().discarded;
   }
+  [[nodiscard]] uint64_t discarded() const { return discarded_; }  // pages
 
  private:
   std::string value() {
     const uint64_t kind = random_() % 12;
     const size_t bytes = kind < 8    ? random_() % 60
                          : kind < 11 ? random_() % 1200
-                                     : random_() % 9000;
+                                     : random_() % 30'000;
     return std::string(bytes, static_cast<char>('a' + random_() % 26));
   }
   Result<> transaction(Transaction& tx, Model& next) {
@@ -105,6 +109,7 @@ class Workload {
   std::mt19937_64 random_;
   std::vector<Model> models_;
   std::vector<Commit> commits_;
+  uint64_t discarded_ = 0;
 };
 
 Result<Model> contents(Session& session) {
@@ -150,10 +155,12 @@ class PowerCuts {
     auto disk = std::move(*PowerCutDisk::create(fresh_store()));
     Workload workload(seed_);
     workload.run(*disk, 40, {});
+    discarded_ += workload.discarded();
     every_moment(*disk, workload, true);
   }
   [[nodiscard]] uint64_t states() const { return states_; }
   [[nodiscard]] uint64_t second_cuts() const { return second_cuts_; }
+  [[nodiscard]] uint64_t discarded() const { return discarded_; }
 
  private:
   void every_moment(const PowerCutDisk& disk, const Workload& workload, bool cut_again) {
@@ -212,22 +219,27 @@ class PowerCuts {
   ImageDisk disk_;
   uint64_t states_ = 0;
   uint64_t second_cuts_ = 0;
+  uint64_t discarded_ = 0;
 };
 
 TEST(TreeStorePowerCut, EveryMomentLeavesWhatWasCommitted) {
   const uint64_t wanted = from_environment("SPLITRING_POWER_CUT_STATES", 20'000);
   uint64_t states = 0;
   uint64_t second_cuts = 0;
+  uint64_t discarded = 0;
   for (uint64_t seed = from_environment("SPLITRING_SEED", 1); states < wanted; seed++) {
     PowerCuts cuts(seed, wanted - states);
     cuts.run();
     ASSERT_GT(cuts.states(), 0U);
     states += cuts.states();
     second_cuts += cuts.second_cuts();
+    discarded += cuts.discarded();
     if (HasFailure()) return;
   }
   EXPECT_GT(second_cuts, 0U);
-  std::cout << states << " disks after a cut, " << second_cuts << " of them cut again\n";
+  EXPECT_GT(discarded, 0U);
+  std::cout << states << " disks after a cut, " << second_cuts << " of them cut again, "
+            << discarded << " pages discarded\n";
 }
 
 }  // namespace

@@ -28,6 +28,11 @@ class KvTest(unittest.TestCase):
         self.assertEqual(result.returncode, code, (command, arguments, result.stderr))
         return (result.stdout, result.stderr.decode()) if code else result.stdout
 
+    def blocks(self):
+        with open(self.image, "rb") as image:
+            os.fsync(image.fileno())
+        return self.image.stat().st_blocks
+
     def test_a_value_of_any_bytes_comes_out_as_it_went_in(self):
         for value in (b"", b"x", EVERY_BYTE * 5, os.urandom(100_000), os.urandom(5_000_001)):
             self.kv("put", "some key", stdin=value)
@@ -193,6 +198,16 @@ class KvTest(unittest.TestCase):
         self.assertEqual(stat["bytes"], 64 << 20)
         self.assertLessEqual(sum(stat["space"].values()), stat["bytes"])
         self.assertGreater(stat["space"]["free"], 0)
+
+    def test_trim_gives_free_space_back(self):
+        self.kv("put", "long", stdin=os.urandom(20 << 20))
+        full = self.blocks()
+        self.kv("rm", "long")
+        self.assertRegex(self.kv("trim"), rb"^gave back [0-9.]+ MiB\n$")
+        self.assertLess(self.blocks(), full - (19 << 20) // 512)
+        self.assertEqual(json.loads(self.kv("check", "--json"))["problems"], [])
+        _, said = self.kv("trim", disk=f"{self.disk}?discard=off", code=1)
+        self.assertIn("discard", said)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ declare -gA _splitring_options=(
   [kv check]='--cache= --json'
   [kv snapshot]='--cache= --delete --start-branch= --branch= --json'
   [kv diff]='--cache= --tree= --branch= --json'
+  [kv trim]='--cache='
   [kv backup]='--cache= --since= --file= --branch= --json'
   [kv restore]='--cache= --file= --branch= --json'
   [crunch]='--output= --name='
@@ -69,7 +70,7 @@ _splitring_commands() {
     .) echo 'host domain attach detach handover claim doctor list info cp bench tar fat mount kv crunch' ;;
     domain) echo 'create destroy list' ;;
     fat) echo 'create add put get ls cat mkdir rm mv cp touch label info check shell' ;;
-    kv) echo 'create get put rm ls scan txn load dump stat check snapshot diff backup restore' ;;
+    kv) echo 'create get put rm ls scan txn load dump stat check trim snapshot diff backup restore' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac
 }

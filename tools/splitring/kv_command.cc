@@ -1,4 +1,4 @@
-// splitring kv: a transactional key-value store on a disk; kv create, stat, check.
+// splitring kv: a transactional key-value store on a disk; kv create, stat, check, trim.
 #include <cstdio>
 
 #include "base/parse.h"
@@ -104,6 +104,14 @@ Result<> check(const Session& session, const StatOptions& options) {
   return {};
 }
 
+Result<> trim(const Session& session, const KvChoice& choice) {
+  const auto kv = TRY(open_kv(session, choice, KvAccess::kWrite));
+  const auto pages = kv->store->trim();
+  if (!pages) return fail_within(choice.disk, pages.error());
+  std::printf("gave back %s\n", format_bytes(*pages * 4096).c_str());
+  return flush_output(stdout);
+}
+
 }  // namespace
 
 void add_kv_store_commands(CLI::App& kv, Session& session) {
@@ -133,6 +141,12 @@ void add_kv_store_commands(CLI::App& kv, Session& session) {
   add_store_option(*check_command, checked->choice);
   check_command->add_flag("--json", checked->json, "As JSON");
   runs(*check_command, session, checked, check);
+
+  auto trimmed = std::make_shared<KvChoice>();
+  CLI::App* trim_command =
+      kv.add_subcommand("trim", "Give all free space of a store back to its disk (discard)");
+  add_store_option(*trim_command, *trimmed);
+  runs(*trim_command, session, trimmed, trim);
 }
 
 void add_kv_command(CLI::App& program, Session& session) {
