@@ -39,9 +39,14 @@ const std::vector<char16_t>& upper_case() {
 
 constexpr std::u16string_view kForbidden = u"\"*/:<>?\\|";
 
-bool is_legal(char16_t c) {
-  return c >= 0x20 && c != 0x7f && kForbidden.find(c) == std::u16string_view::npos;
-}
+constexpr std::array<bool, 128> kLegalAscii = [] {
+  std::array<bool, 128> legal{};
+  for (size_t c = 0x20; c < 0x7f; c++)
+    legal[c] = kForbidden.find(static_cast<char16_t>(c)) == std::u16string_view::npos;
+  return legal;
+}();
+
+bool is_legal(char16_t c) { return c >= kLegalAscii.size() || kLegalAscii[c]; }
 
 // Of a short name: ASCII that Windows puts into one.
 bool is_short_char(char16_t c) {

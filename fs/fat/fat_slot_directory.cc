@@ -169,13 +169,18 @@ Result<FatNewName> FatSlotDirectory::new_name(std::u16string_view name) {
   }
   made.slots += (static_cast<uint32_t>(name.size()) + kFatUnitsPerSlot - 1) / kFatUnitsPerSlot;
   if (!alias.lossy && !is_taken(alias.name)) return made;
-  // Names that begin alike are numbered on from the last, not searched from 1 again.
-  const std::string key(alias.name.begin(), alias.name.end());
-  uint32_t& number = next_number_[key];
-  for (uint32_t tried = 0; tried < kMostNumber; tried++) {
-    number = number % kMostNumber + 1;
-    made.short_name = fat_numbered(alias.name, number);
-    if (!is_taken(made.short_name)) return made;
+  // Names that are alike as far as a number leaves room are numbered on from the last one. Numbers
+  // that have become free are looked for once none is left.
+  for (const bool anew : {false, true}) {
+    for (uint32_t least = 1; least < kMostNumber; least *= 10) {
+      const FatShortName first = fat_numbered(alias.name, least);
+      uint32_t& tried = tried_numbers_[std::string(first.begin(), first.end())];
+      if (anew) tried = 0;
+      while (tried < 9 * least) {
+        made.short_name = fat_numbered(alias.name, least + tried++);
+        if (!is_taken(made.short_name)) return made;
+      }
+    }
   }
   return fail(Errc::kNoSpace, "no short name is left for another one like this");
 }

@@ -50,7 +50,7 @@ class FatSlotDirectory final : public FatDirectory {
   }
   void put_long(FatSet set, const FatNewName& name, bool in_own_atom);
 
-  std::unordered_map<std::string, uint32_t> next_number_;  // of a short name's beginning
+  std::unordered_map<std::string, uint32_t> tried_numbers_;  // by the first name of their width
 };
 
 void set_first_cluster(FatSlot& slot, uint32_t cluster);
