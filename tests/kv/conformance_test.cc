@@ -1,8 +1,10 @@
 #include "blkimage/memory_disk.h"
 #include "kv/compiled_store.h"
+#include "kv/fat_store.h"
 #include "kv/path_store.h"
 #include "kv/tar_store.h"
 #include "kv/tree/store.h"
+#include "tests/support/fs/fat_test_volume.h"
 #include "tests/support/fs/tar_builder.h"
 #include "tests/support/kv/compiled_bytes.h"
 #include "tests/support/kv/memory_store.h"
@@ -75,6 +77,23 @@ class PathMaker {
   std::unique_ptr<kv::PathStore> store_;
 };
 
+template <FatType kType>
+class FatMaker {
+ public:
+  explicit FatMaker(const StoreTree& tree)
+      : fat_(16 << 20, {.type = kType}), store_(fat_.volume(), fat_.lane()) {
+    for (const auto& [key, bytes] : tree.values) EXPECT_TRUE(store_.write(key, bytes));
+    for (const std::string& name : tree.dictionaries) EXPECT_TRUE(store_.make_dictionary(name));
+  }
+  kv::ReadStore& store() { return store_; }
+
+ private:
+  FatTestVolume fat_;
+  kv::FatStore store_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Fat, StoreConformance, FatMaker<FatType::kFat16>);
+INSTANTIATE_TYPED_TEST_SUITE_P(Exfat, StoreConformance, FatMaker<FatType::kExfat>);
 INSTANTIATE_TYPED_TEST_SUITE_P(Compiled, StoreConformance, CompiledMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Tar, StoreConformance, TarMaker);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory, StoreConformance, MemoryMaker);
