@@ -318,10 +318,32 @@ class Cutter {
     if (!report) return fail(report.error().what, moment);
     if (!report->findings.empty())
       return fail("after recovery: " + report->findings[0].what, moment);
-    if (result_.images % limits_.fsck_every != 0) return;
+    if (result_.images % limits_.recut_every == 0) cut_recovery(image, moment);
+    if (!result_.failure.empty() || result_.images % limits_.fsck_every != 0) return;
     result_.judged_by_fsck++;
     wrong = volume.fsck();
     if (!wrong.empty()) fail("fsck.fat: " + wrong, moment);
+  }
+
+  // The power goes again while the volume is put in order: what it says of its files stays the
+  // same.
+  void cut_recovery(const std::vector<std::byte>& image, size_t moment) {
+    auto disk = std::move(*PowerCutDisk::create(image));
+    const PowerCutDisk& recorded = *disk;
+    const FatTestVolume first(std::move(disk), {.utc = true});
+    for (size_t event = 1; event <= recorded.events(); event++) {
+      const std::vector<std::byte> torn = recorded.image_torn(event, random_());
+      auto again = std::move(*MemoryDisk::create(Sectors::from_bytes(torn.size())));
+      if (!(*again->open_queue({}))->write({0}, torn)) return fail("no second image", moment);
+      FatTestVolume second(std::move(again), {.utc = true});
+      const std::string wrong = workload_.judge(second, moment);
+      if (!wrong.empty()) return fail("cut again in recovery: " + wrong, moment);
+      second.close();
+      const auto report = check_fat(second.lane(), FatRepair::kNothing);
+      if (!report || !report->findings.empty())
+        return fail("something is left of a recovery that was cut", moment);
+      result_.recovery_cuts++;
+    }
   }
 
   static std::string first_damage(const FatReport& report) {

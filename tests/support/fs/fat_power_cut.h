@@ -65,13 +65,15 @@ class FatCutWorkload {
 struct FatCutResult {
   uint64_t images = 0;  // distinct ones
   uint64_t judged_by_fsck = 0;
+  uint64_t recovery_cuts = 0;
   std::string failure;  // empty: none
 };
 struct FatCutLimits {
   uint64_t images = 1000;
   size_t exhaustive_sectors = 12;
   size_t samples_per_epoch = 64;
-  uint64_t fsck_every = 10;  // images
+  uint64_t fsck_every = 10;   // images
+  uint64_t recut_every = 20;  // of these, every write of the recovery
   uint32_t seed = 1;
 };
 FatCutResult cut_everywhere(const FatCutWorkload& workload, const FatCutLimits& limits);
