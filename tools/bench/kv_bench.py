@@ -74,9 +74,7 @@ class Rows:
         said = subprocess.run([str(word) for word in command], check=True, text=True, stdout=subprocess.PIPE).stdout
         for line in said.splitlines():
             row = json.loads(line)
-            # Of files the size is measured here.
-            if row["value"] or row["unit"] != "MB":
-                self.add(engine, row["work"], row["value"], row["unit"])
+            self.add(engine, row["work"], row["value"], row["unit"])
 
     def measure(self, engine):
         with tempfile.TemporaryDirectory(dir=self.options.folder, prefix="kv-bench-") as name:
@@ -97,10 +95,10 @@ class Rows:
 
     def print_table(self):
         engines = [engine for engine in ENGINES if any(key[1] == engine for key in self.samples)]
-        print(f"{'':32s}" + "".join(f"{engine:>12s}" for engine in engines))
+        print(f"{'':32s}" + "".join(f"{engine:>15s}" for engine in engines))
         for work in dict.fromkeys(work for work, _ in self.samples):
             cells = [self.median(work, engine) for engine in engines]
-            print(f"{work:32s}" + "".join(f"{'-' if c is None else format(c, ',.1f' if c < 1000 else ',.0f'):>12s}"
+            print(f"{work:32s}" + "".join(f"{'-' if c is None else format(c, ',.1f' if c < 1000 else ',.0f'):>15s}"
                                          for c in cells) + f"  {self.units[work]}")
 
     def judge(self, name, value, least=None, most=None):
@@ -122,10 +120,10 @@ class Rows:
         one, many = self.median(GET_1, "splitring"), self.median(GET_N, "splitring")
         if one and many:
             self.judge("get, cached, a thread a CPU to one", many / one, SCALING_TARGET)
-        space, lmdb = self.median("space after the load", "splitring"), self.median("disk space at the end", "lmdb")
+        space, lmdb = (self.median("space after the load", e) for e in ("splitring", "lmdb"))
         if space and lmdb:
-            self.judge("space after the load, to lmdb's in the end", space / lmdb, most=1.0)
-            self.judge("space after overwriting, to that after the load",
+            self.judge("space after the load, to lmdb's", space / lmdb, most=1.0)
+            self.judge("space after overwriting all ten times, to that after the load",
                        self.median("space after overwriting", "splitring") / space, most=2.0)
         if opened := self.median("open", "splitring"):
             self.judge("open of a 10 GiB disk that was not closed, ms", opened, most=OPEN_MS_MOST)
