@@ -13,6 +13,7 @@
 #include "kv/tree/check.h"
 #include "kv/tree/session.h"
 #include "kv/tree/store.h"
+#include "tests/support/sanitized.h"
 
 namespace splitring::test {
 namespace {
@@ -223,7 +224,7 @@ class PowerCuts {
 };
 
 TEST(TreeStorePowerCut, EveryMomentLeavesWhatWasCommitted) {
-  const uint64_t wanted = from_environment("SPLITRING_POWER_CUT_STATES", 20'000);
+  const uint64_t wanted = from_environment("SPLITRING_POWER_CUT_STATES", test::often(20'000));
   uint64_t states = 0;
   uint64_t second_cuts = 0;
   uint64_t discarded = 0;

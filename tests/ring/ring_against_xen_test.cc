@@ -11,15 +11,12 @@
 #include "ring/front_ring.h"
 #include "tests/support/ring/ring_pages.h"
 #include "tests/support/ring/xen_blkif.h"
+#include "tests/support/sanitized.h"
 
 namespace splitring {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint32_t kStepsPerRing = 300'000;
-#else
-constexpr uint32_t kStepsPerRing = 3'000'000;
-#endif
+constexpr uint32_t kStepsPerRing = test::often(3'000'000U);
 constexpr uint32_t kStart = 0U - 256;  // 2^32 - 256
 
 template <class Xen>

@@ -11,6 +11,7 @@
 #include "ring/blkif_request.h"
 #include "tests/support/ring/slots.h"
 #include "tests/support/ring/validator_comparison.h"
+#include "tests/support/sanitized.h"
 
 namespace splitring {
 namespace {
@@ -19,11 +20,7 @@ using blkif::CheckedRequest;
 using blkif::DiskLimits;
 using blkif::Refusal;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSamples = 1'000'000;
-#else
-constexpr uint64_t kSamples = 5'000'000;
-#endif
+constexpr uint64_t kSamples = test::often(5'000'000);
 constexpr uint64_t kCapacity = 1000;  // a multiple of 8, so that it suits 4096-byte blocks too
 
 template <class Wire>
