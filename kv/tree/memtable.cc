@@ -1,6 +1,7 @@
 #include "kv/tree/memtable.h"
 
 #include <algorithm>
+#include <cassert>
 #include <new>
 
 #define XXH_INLINE_ALL
@@ -78,6 +79,7 @@ void Memtable::add_to_table(Node& node) {
   for (Node* each = first_[0].load(std::memory_order_relaxed); each != nullptr;
        each = each->links()[0].load(std::memory_order_relaxed))
     place(*larger, *each);  // the new one among them
+  for (Node* each : added_) place(*larger, *each);
   tables_.push_back(std::move(larger));
   table_.store(tables_.back().get(), std::memory_order_release);
 }
@@ -108,24 +110,18 @@ Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** lin
   return found;
 }
 
-Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes payload,
-                              uint64_t sequence) {
+Memtable::Version* Memtable::make_version(ChangeKind kind, Bytes payload, uint64_t sequence) {
   auto* const version = new (take(sizeof(Version) + payload.size()))
       Version{sequence, nullptr, static_cast<uint32_t>(payload.size()), kind};
   if (!payload.empty()) std::memcpy(version + 1, payload.data(), payload.size());
-  const uint64_t hash = hash_key(key);
-  Node* node = find_in(*tables_.back(), key, hash);
-  if (node != nullptr) {
-    version->older = node->newest_.load(std::memory_order_relaxed);
-    node->newest_.store(version, std::memory_order_release);
-    return *node;
-  }
-  std::atomic<Node*>* links[kLevels];
-  descend(key, links, nullptr);
+  return version;
+}
+
+Memtable::Node* Memtable::make_node(std::string_view key, uint64_t hash, const Version* version) {
   uint32_t levels = 1;
   random_ = random_ * 6364136223846793005 + 1442695040888963407;
   for (uint64_t bits = random_ >> 32; levels < kLevels && (bits & 3) == 0; bits >>= 2) levels++;
-  node = new (take(sizeof(Node) + levels * sizeof(std::atomic<Node*>))) Node;
+  auto* const node = new (take(sizeof(Node) + levels * sizeof(std::atomic<Node*>))) Node;
   auto* const text = static_cast<char*>(take(key.size()));
   std::memcpy(text, key.data(), key.size());
   node->key_ = text;
@@ -136,12 +132,72 @@ Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes paylo
   node->levels_ = levels;
   node->newest_.store(version, std::memory_order_relaxed);
   for (size_t level = 0; level < levels; level++)
-    new (&node->links()[level]) std::atomic<Node*>(links[level]->load(std::memory_order_relaxed));
-  for (size_t level = 0; level < levels; level++)
+    new (&node->links()[level]) std::atomic<Node*>(nullptr);
+  return node;
+}
+
+Memtable::Node* Memtable::hang_on(std::string_view key, uint64_t hash, Version* version) {
+  Node* const node = find_in(*tables_.back(), key, hash);
+  if (node == nullptr) return nullptr;
+  version->older = node->newest_.load(std::memory_order_relaxed);
+  node->newest_.store(version, std::memory_order_release);
+  return node;
+}
+
+Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes payload,
+                              uint64_t sequence) {
+  auto* const version = make_version(kind, payload, sequence);
+  const uint64_t hash = hash_key(key);
+  if (Node* const there = hang_on(key, hash, version)) return *there;
+  std::atomic<Node*>* links[kLevels];
+  descend(key, links, nullptr);
+  Node* const node = make_node(key, hash, version);
+  for (size_t level = 0; level < node->levels_; level++)
+    node->links()[level].store(links[level]->load(std::memory_order_relaxed),
+                               std::memory_order_relaxed);
+  for (size_t level = 0; level < node->levels_; level++)
     links[level]->store(node, std::memory_order_release);
   keys_.store(keys() + 1, std::memory_order_relaxed);
   add_to_table(*node);
   return *node;
+}
+
+void Memtable::add(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence) {
+  assert(first_[0].load(std::memory_order_relaxed) == nullptr);
+  auto* const version = make_version(kind, payload, sequence);
+  const uint64_t hash = hash_key(key);
+  if (hang_on(key, hash, version) != nullptr) return;
+  added_.push_back(make_node(key, hash, version));
+  keys_.store(keys() + 1, std::memory_order_relaxed);
+  add_to_table(*added_.back());
+}
+
+void Memtable::put_in_order() {
+  struct Entry {
+    uint64_t realm;
+    uint64_t head;
+    Node* node;
+  };
+  std::vector<Entry> entries;
+  entries.reserve(added_.size());
+  for (Node* node : added_) entries.push_back({node->realm_, node->head_, node});
+  added_ = {};
+  std::ranges::sort(entries, [](const Entry& a, const Entry& b) {
+    if (a.realm != b.realm) return a.realm < b.realm;
+    if (a.head != b.head) return a.head < b.head;
+    return a.node->key() < b.node->key();
+  });
+  std::atomic<Node*>* ends[kLevels];
+  for (size_t level = 0; level < kLevels; level++) ends[level] = &first_[level];
+  constexpr size_t kAhead = 8;
+  for (size_t i = 0; i < entries.size(); i++) {
+    if (i + kAhead < entries.size()) __builtin_prefetch(&entries[i + kAhead].node->levels_);
+    Node* const node = entries[i].node;
+    for (size_t level = 0; level < node->levels_; level++) {
+      ends[level]->store(node, std::memory_order_release);
+      ends[level] = &node->links()[level];
+    }
+  }
 }
 
 void Memtable::unhook(Node& node) {

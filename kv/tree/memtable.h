@@ -6,7 +6,9 @@
 // to its own. Versions of a transaction that is rolled back are unhooked; their memory stays until
 // the memtable goes.
 //
-// In order: a skip list. By key: a hash table beside it, which a get looks at alone.
+// In order: a skip list. By key: a hash table beside it, which a get looks at alone. What is
+// replayed when a store is opened is put in order once, at the end: a search of the list for each
+// key would be most of the time that an open takes.
 #pragma once
 
 #include <atomic>
@@ -78,6 +80,10 @@ class Memtable {
 
   // The writer's.
   Node& put(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
+  // The same before anybody else sees the memtable; in no order, so that only find() works, until
+  // put_in_order().
+  void add(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
+  void put_in_order();
   // Takes away the newest version. Precondition: of the transaction that is being rolled back.
   void unhook(Node& node);
 
@@ -102,6 +108,10 @@ class Memtable {
   };
 
   void* take(size_t bytes);
+  Version* make_version(ChangeKind kind, Bytes payload, uint64_t sequence);
+  Node* make_node(std::string_view key, uint64_t hash, const Version* version);
+  // Hangs the version on the key's node, if there is one.
+  Node* hang_on(std::string_view key, uint64_t hash, Version* version);
   Node* find_in(const Table& table, std::string_view key, uint64_t hash) const;
   // The first node that is not before `key`; where in each level a node with that key would be
   // linked, and the last node before it, as far as they are asked for.
@@ -117,6 +127,7 @@ class Memtable {
   mutable std::atomic<Node*> first_[kLevels]{};
   std::vector<std::unique_ptr<Table>> tables_;  // the last one is in use; readers may be in others
   std::atomic<const Table*> table_{nullptr};
+  std::vector<Node*> added_;  // and not in order yet
 };
 
 }  // namespace splitring::kv

@@ -240,9 +240,10 @@ Result<> TreeStore::replay(BlockQueue& lane, State& state) {
         return fail(Errc::kInvalid, "a value's segment in the ring is malformed");
       TRY_VOID(space_->reserve({segment->page, segment->pages()}, lane));
     }
-    state.active->put(change.key, kind, change.payload, change.sequence);
+    state.active->add(change.key, kind, change.payload, change.sequence);
     return {};
   }));
+  state.active->put_in_order();
   last_sequence_ = std::max(on_disk_.sequence, last);
   durable_ = last_sequence_;
   must_flush_ = last_sequence_;
