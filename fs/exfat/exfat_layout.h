@@ -147,7 +147,10 @@ inline constexpr uint32_t kExfatMaxClusterBytes = 32U << 20;
   return sum;
 }
 [[nodiscard]] constexpr uint16_t exfat_sum_16(std::span<const uint8_t> bytes, uint16_t sum) {
-  for (const uint8_t byte : bytes) sum = static_cast<uint16_t>((sum << 15 | sum >> 1) + byte);
+  for (const uint8_t byte : bytes) {
+    const uint32_t wide = sum;  // an int would overflow
+    sum = static_cast<uint16_t>((wide << 15 | wide >> 1) + byte);
+  }
   return sum;
 }
 

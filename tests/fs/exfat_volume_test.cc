@@ -2,10 +2,12 @@
 // that other systems place as they like, a second boot region. fsck.exfat judges what is left.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 
 #include "blkimage/memory_disk.h"
 #include "fs/exfat/exfat_boot.h"
+#include "fs/exfat/exfat_layout.h"
 #include "fs/exfat/exfat_upcase.h"
 #include "fs/fat/fat_check.h"
 #include "tests/support/fs/fat_test_volume.h"
@@ -87,6 +89,14 @@ class Exfat : public testing::Test {
   std::string image_;
   ExfatBootSector boot_;
 };
+
+// Evaluated by the compiler, which refuses what is not defined.
+TEST(ExfatLayout, TheSumOfSixteenBitsStaysWithinThem) {
+  constexpr std::array<uint8_t, 1> kByte = {0x6f};
+  constexpr uint16_t kSum = exfat_sum_16(kByte, 0xffff);
+  static_assert(kSum == 0x006e);
+  EXPECT_EQ(kSum, 0x006e);
+}
 
 TEST_F(Exfat, AFileInOnePieceNeedsNoChainAndOneInTwoHasOne) {
   FatTestVolume volume(2 * kMiB, kFormat);
