@@ -10,6 +10,21 @@ constexpr int kFirstYear = 1980;
 constexpr int kLastYear = 2107;
 constexpr uint32_t kTenMilliseconds = 10'000'000;
 
+// Seconds that local time is ahead of UTC at that moment.
+std::time_t zone_offset(std::time_t moment) {
+  std::tm parts{};
+  return localtime_r(&moment, &parts) != nullptr ? parts.tm_gmtoff : 0;
+}
+
+// What mktime() does, which looks for another time zone in every call: with a system call each, of
+// which a listing makes three per file. A time that the clock showed twice is either, one that it
+// skipped is an hour off.
+std::time_t moment_of_local(std::tm parts) {
+  const std::time_t as_if_utc = timegm(&parts);
+  const std::time_t close = as_if_utc - zone_offset(as_if_utc);
+  return as_if_utc - zone_offset(close);
+}
+
 }  // namespace
 
 FatStamp fat_stamp(const FatTime& time, bool utc) {
@@ -41,9 +56,8 @@ FatTime fat_time(const FatStamp& stamp, bool utc) {
   parts.tm_hour = std::min(stamp.time >> 11, 23);
   parts.tm_min = std::min(stamp.time >> 5 & 63, 59);
   parts.tm_sec = std::min((stamp.time & 31) * 2, 58) + tens / 100;
-  parts.tm_isdst = -1;
   const bool has_zone = (stamp.zone & kFatZoneKnown) != 0;
-  std::time_t seconds = utc || has_zone ? timegm(&parts) : mktime(&parts);
+  std::time_t seconds = utc || has_zone ? timegm(&parts) : moment_of_local(parts);
   if (has_zone) {
     const int quarters = (stamp.zone & 0x3f) - (stamp.zone & 0x40);
     seconds -= quarters * 15 * 60;

@@ -1,6 +1,7 @@
 #include "fs/fat/fat_volume.h"
 
 #include <algorithm>
+#include <ctime>
 #include <shared_mutex>
 
 #include "fs/disk_bytes.h"
@@ -22,6 +23,7 @@ FatVolume::FatVolume(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 FatVolume::~FatVolume() = default;
 
 Result<std::unique_ptr<FatVolume>> FatVolume::open(BlockQueue& lane, const FatOptions& options) {
+  tzset();
   auto core = TRY(FatCore::open(lane, options));
   auto impl = std::make_unique<Impl>(std::move(core));
   TRY_VOID(impl->read_label(lane));

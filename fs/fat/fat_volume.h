@@ -28,7 +28,8 @@
 // and close(), and by itself when much has gathered. Bytes written over bytes go straight to the
 // disk.
 //
-// What the FAT calls local time is that of the process's time zone, unless FatOptions says UTC.
+// What the FAT calls local time is that of the process's time zone when the volume is mounted,
+// unless FatOptions says UTC.
 //
 // Sources: Microsoft, "FAT: General Overview of On-Disk Format", 1.03 (fatgen103), and "Long
 // Filename Specification", 0.5.
