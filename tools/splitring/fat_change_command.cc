@@ -40,13 +40,13 @@ uint64_t bytes_below(const std::filesystem::path& path) {
 }
 
 Result<> add(const Session& session, const ChangeOptions& options) {
+  ProgressBar bar(!options.json);
   std::vector<std::string> sources;
   uint64_t total = 0;
   for (const std::string& path : options.paths) {
     sources.push_back((std::filesystem::path(options.directory) / path).string());
-    total += bytes_below(sources.back());
+    if (bar.enabled()) total += bytes_below(sources.back());
   }
-  ProgressBar bar(!options.json);
   uint64_t done = 0;
   FatUser::Tally tally;
   const auto outcome = change_fat(

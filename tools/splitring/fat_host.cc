@@ -29,12 +29,18 @@ Result<> FatUser::copy_file_in(const std::string& host_path, const std::string& 
   const UniqueFd file(::open(host_path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat facts {};
   if (!file || ::fstat(file.get(), &facts) != 0) return fail_errno(host_path, errno);
+  off_t copied = 0;
+  bool ended = false;  // a short read that comes to the file's size is its last
   const auto source = [&](std::span<std::byte> out) -> Result<size_t> {
-    while (true) {
+    while (!ended) {
       const ssize_t count = ::read(file.get(), out.data(), out.size());
-      if (count >= 0) return static_cast<size_t>(count);
-      if (errno != EINTR) return fail_errno(host_path, errno);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return fail_errno(host_path, errno);
+      copied += count;
+      ended = static_cast<size_t>(count) < out.size() && copied == facts.st_size;
+      return static_cast<size_t>(count);
     }
+    return 0;
   };
   return write(path, source,
                FatTime{facts.st_mtim.tv_sec, static_cast<uint32_t>(facts.st_mtim.tv_nsec)});
@@ -62,10 +68,12 @@ Result<> FatUser::copy_in(const std::string& host_path, const std::string& path)
   for (const stdfs::directory_entry& item : items) {
     const std::string relative = item.path().lexically_relative(top).string();
     const std::string there = target.empty() ? relative : target + "/" + relative;
-    const auto kind = item.symlink_status(error).type();
-    if (kind == stdfs::file_type::directory)
+    // The kind is known from the listing, as long as nobody asks where a link leads.
+    if (item.is_symlink(error))
+      tally_.left_out.push_back(item.path().string());
+    else if (item.is_directory(error))
       TRY_VOID(make_directory(there, true));
-    else if (kind == stdfs::file_type::regular)
+    else if (item.is_regular_file(error))
       TRY_VOID(copy_file_in(item.path().string(), there));
     else
       tally_.left_out.push_back(item.path().string());

@@ -101,15 +101,23 @@ Result<> FatUser::list(const std::string& path, bool recursive, const Visit& vis
   return {};
 }
 
+// Page-aligned: the kernel copies to memory that begins within a cache line at a third of the
+// speed.
+Result<std::span<std::byte>> FatUser::buffer() {
+  if (memory_.bytes().empty()) memory_ = TRY(LaneMemory::allocate(lane_, kBufferBytes));
+  return memory_.bytes();
+}
+
 Result<> FatUser::read(const std::string& path,
                        const std::function<Result<>(std::span<const std::byte>)>& take) {
   Ref file = TRY(resolve(fat_path(path)));
   if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
+  const std::span<std::byte> buffer = TRY(this->buffer());
   for (uint64_t offset = 0;;) {
-    const auto got = volume_.read(lane_, file.node(), offset, buffer_);
+    const auto got = volume_.read(lane_, file.node(), offset, buffer);
     if (!got) return fail_within(path, got.error());
     if (*got == 0) return {};
-    TRY_VOID(take(std::span(buffer_).first(*got)));
+    TRY_VOID(take(buffer.first(*got)));
     offset += *got;
     tally_.bytes += *got;
     if (progress_) progress_(*got);
@@ -132,13 +140,14 @@ Result<> FatUser::write(const std::string& path,
                         const std::function<Result<size_t>(std::span<std::byte>)>& source,
                         std::optional<FatTime> modified) {
   const std::string whole = fat_path(path);
+  const std::span<std::byte> buffer = TRY(this->buffer());
   const Ref file = TRY(open(whole, true));
   const auto work = [&]() -> Result<> {
     TRY_VOID(volume_.truncate(lane_, file.node(), 0));
     for (uint64_t offset = 0;;) {
-      const size_t count = TRY(source(buffer_));
+      const size_t count = TRY(source(buffer));
       if (count == 0) break;
-      TRY_VOID(volume_.write(lane_, file.node(), offset, std::span(buffer_).first(count)));
+      TRY_VOID(volume_.write(lane_, file.node(), offset, buffer.first(count)));
       offset += count;
       tally_.bytes += count;
       if (progress_) progress_(count);

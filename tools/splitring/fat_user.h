@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "fs/fat/fat_volume.h"
+#include "fs/tar/lane_memory.h"
 
 namespace splitring::tools {
 
@@ -27,7 +28,7 @@ class FatUser {
   using Progress = std::function<void(uint64_t bytes)>;  // of file data, as it moves
 
   FatUser(FatVolume& volume, BlockQueue& lane, Progress progress = {})
-      : volume_(volume), lane_(lane), progress_(std::move(progress)), buffer_(kBufferBytes) {}
+      : volume_(volume), lane_(lane), progress_(std::move(progress)) {}
 
   Result<FatStat> stat(const std::string& path);
   using Visit = std::function<void(const std::string& path, const FatEntry& entry)>;
@@ -63,11 +64,12 @@ class FatUser {
   Result<> copy_file_in(const std::string& host_path, const std::string& path);
   Result<> copy_file_out(const std::string& path, const std::string& host_path, bool overwrite);
   Result<std::vector<FatEntry>> entries(FatNode directory);
+  Result<std::span<std::byte>> buffer();
 
   FatVolume& volume_;
   BlockQueue& lane_;
   Progress progress_;
-  std::vector<std::byte> buffer_;
+  LaneMemory memory_;  // that bytes of files pass through, once there are any
   Tally tally_;
 };
 

@@ -14,6 +14,8 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
   ~ProgressBar() { clear(); }
 
+  // Else nobody sees the total: what it costs to find can be saved.
+  [[nodiscard]] bool enabled() const { return enabled_; }
   // Draws at most ten times a second.
   void show(uint64_t done_bytes, uint64_t total_bytes);
   void clear();
