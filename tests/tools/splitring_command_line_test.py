@@ -17,7 +17,7 @@ COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "l
             ["mount"], ["crunch"], *(["tar", verb] for verb in ("create", "append", "ls", "cat", "extract",
                                                      "verify", "index")),
             *(["kv", verb] for verb in ("create", "get", "put", "rm", "ls", "scan", "txn", "load", "dump", "stat",
-                                        "check", "snapshot", "diff", "backup", "restore")),
+                                        "trim", "check", "snapshot", "diff", "backup", "restore")),
             *(["fat", verb] for verb in ("create", "label", "info", "check", "ls", "cat", "get", "add", "put",
                                          "mkdir", "rm", "mv", "cp", "touch", "shell"))]
 
