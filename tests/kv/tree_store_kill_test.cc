@@ -1,11 +1,11 @@
 // A process that commits is killed, again and again: every commit that it reported is there.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <random>
 
 #include "base/unique_fd.h"
