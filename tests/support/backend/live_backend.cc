@@ -153,13 +153,19 @@ bool LiveBackend::wait_for_report(
   return true;
 }
 
-// A device that comes later is seen later: when it is there, the rest has been looked at.
+// A device that comes later is seen later: when it is there, the rest has been looked at. It is
+// gone again afterwards, for the backend too.
 void LiveBackend::settle() {
   const DevicePath last = path(2, 100'000 + static_cast<uint32_t>(settled_++));
   attach(last, "mem:1M");
   if (!wait_for_state(last, XenbusState::kInitWait))
     throw std::runtime_error("the backend does not see a new device");
   remove(last);
+  const bool gone = wait_for_report([&](const std::vector<DeviceReport>& devices) {
+    return std::ranges::none_of(devices,
+                                [&](const DeviceReport& device) { return device.path == last; });
+  });
+  if (!gone) throw std::runtime_error("the backend keeps a device that was removed");
 }
 
 DomainCounts LiveBackend::held() { return must(control_.counts(DomId{0})); }
