@@ -274,6 +274,7 @@ lint: lint-quick
 lint-quick: packages-lint
 	@git ls-files '*.h' '*.cc' | xargs clang-format-14 --dry-run -Werror
 	@tests/house/include_rule_test.py
+	@tests/house/try_rule_test.py
 
 ## fuzz: every fuzzer for SECONDS (20) each, from its kept seeds
 fuzz: packages-fuzz

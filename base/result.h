@@ -54,7 +54,7 @@ Errc errc_from_errno(int error_number);
 
 }  // namespace splitring
 
-// const Geometry g = TRY(probe(fd));   returns from the function on an error. One a statement.
+// const T t = TRY(probe(fd));   returns from the function on an error. One a statement, in no new.
 #define TRY(expression) SPLITRING_TRY(expression, SPLITRING_UNIQUE(try_result_, __COUNTER__))
 #define SPLITRING_TRY(expression, result)                                 \
   __extension__({                                                         \

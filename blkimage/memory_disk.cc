@@ -31,8 +31,8 @@ class MemoryQueue final : public SynchronousQueue {
  public:
   static Result<std::unique_ptr<BlockQueue>> create(DeviceState& state, const QueueOptions& options,
                                                     std::span<std::byte> bytes) {
-    return std::unique_ptr<BlockQueue>(
-        new MemoryQueue(state, options, TRY(make_never_readable()), bytes));
+    UniqueFd never = TRY(make_never_readable());
+    return std::unique_ptr<BlockQueue>(new MemoryQueue(state, options, std::move(never), bytes));
   }
 
  private:

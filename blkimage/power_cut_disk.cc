@@ -20,7 +20,8 @@ class PowerCutDisk::Queue final : public SynchronousQueue {
  public:
   static Result<std::unique_ptr<BlockQueue>> create(PowerCutDisk& disk,
                                                     const QueueOptions& options) {
-    return std::unique_ptr<BlockQueue>(new Queue(disk, options, TRY(make_never_readable())));
+    UniqueFd never = TRY(make_never_readable());
+    return std::unique_ptr<BlockQueue>(new Queue(disk, options, std::move(never)));
   }
 
  private:

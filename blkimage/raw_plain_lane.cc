@@ -12,8 +12,9 @@ class RawPlainLane final : public SynchronousQueue {
   static Result<std::unique_ptr<BlockQueue>> create(RawFile& file, DeviceState& state,
                                                     const QueueOptions& options) {
     PagePool bounce = TRY(PagePool::create(kBounceBytes));
+    UniqueFd never = TRY(make_never_readable());
     return std::unique_ptr<BlockQueue>(
-        new RawPlainLane(file, state, options, TRY(make_never_readable()), std::move(bounce)));
+        new RawPlainLane(file, state, options, std::move(never), std::move(bounce)));
   }
 
  private:

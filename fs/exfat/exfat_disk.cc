@@ -71,7 +71,8 @@ Result<ExfatUpcase> read_exfat_upcase(BlockQueue& lane, const ExfatGeometry& geo
 }
 
 Result<std::unique_ptr<FatDisk>> ExfatDisk::open(BlockQueue& lane) {
-  auto disk = std::unique_ptr<ExfatDisk>(new ExfatDisk(TRY(read_exfat_boot(lane))));
+  const ExfatBoot boot = TRY(read_exfat_boot(lane));
+  auto disk = std::unique_ptr<ExfatDisk>(new ExfatDisk(boot));
   TRY_VOID(disk->load(lane));
   disk->was_dirty_ =
       (disk->boot_.sector.volume_flags & kExfatDirty) != 0 || !disk->boot_.copies_agree;

@@ -16,7 +16,8 @@ constexpr size_t kZeroesAtOnce = size_t{64} << 10;
 }  // namespace
 
 Result<std::unique_ptr<FatCore>> FatCore::open(BlockQueue& lane, const FatOptions& options) {
-  auto core = std::unique_ptr<FatCore>(new FatCore(TRY(open_fat_disk(lane)), options));
+  auto disk = TRY(open_fat_disk(lane));
+  auto core = std::unique_ptr<FatCore>(new FatCore(std::move(disk), options));
   core->options_.read_only = options.read_only || lane.geometry().read_only;
   core->was_dirty_ = core->disk_->was_dirty();
   if (core->was_dirty_ && !core->options_.read_only) TRY_VOID(core->recover(lane));

@@ -45,7 +45,8 @@ class GatedDisk final : public BlockDevice {
    public:
     static Result<std::unique_ptr<BlockQueue>> create(GatedDisk& disk,
                                                       const QueueOptions& options) {
-      return std::unique_ptr<BlockQueue>(new Lane(disk, options, TRY(make_never_readable())));
+      UniqueFd never = TRY(make_never_readable());
+      return std::unique_ptr<BlockQueue>(new Lane(disk, options, std::move(never)));
     }
 
    private:
