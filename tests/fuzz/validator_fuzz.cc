@@ -6,39 +6,21 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <span>
 #include <vector>
 
+#include "tests/support/byte_input.h"
 #include "tests/support/ring/validator_comparison.h"
 
 namespace splitring {
 namespace {
-
-// Takes bytes off the input; zeroes once there are none left.
-class Input {
- public:
-  explicit Input(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-
-  template <class T>
-  T take() {
-    T value{};
-    const size_t size = std::min(sizeof value, bytes_.size());
-    if (size != 0) std::memcpy(&value, bytes_.data(), size);
-    bytes_ = bytes_.subspan(size);
-    return value;
-  }
-
- private:
-  std::span<const uint8_t> bytes_;
-};
 
 [[noreturn]] void differ(const std::string& how) {
   std::fprintf(stderr, "parser and oracle differ: %s\n", how.c_str());
   std::abort();
 }
 
-blkif::DiskLimits take_disk(Input& input) {
+blkif::DiskLimits take_disk(test::ByteInput& input) {
   const auto flags = input.take<uint8_t>();
   const auto capacity = input.take<uint64_t>();
   const auto indirect = input.take<uint16_t>();
@@ -52,7 +34,8 @@ blkif::DiskLimits take_disk(Input& input) {
               static_cast<uint16_t>(indirect % (blkif::kMaxIndirectSegments + 1))};
 }
 
-void check_indirect(Input& input, const blkif::DiskLimits& disk, blkif::CheckedRequest& request) {
+void check_indirect(test::ByteInput& input, const blkif::DiskLimits& disk,
+                    blkif::CheckedRequest& request) {
   std::vector<blkif::Segment> wire(request.segment_count);
   for (auto& segment : wire) segment = input.take<blkif::Segment>();
   std::vector<blkif::CheckedSegment> checked(wire.size());
@@ -65,7 +48,7 @@ void check_indirect(Input& input, const blkif::DiskLimits& disk, blkif::CheckedR
 }
 
 template <class Wire>
-void compare(Input input) {
+void compare(test::ByteInput input) {
   const blkif::DiskLimits disk = take_disk(input);
   const auto slot = input.take<typename Wire::Request>();
   ValidatorComparison<Wire> comparison;
@@ -79,7 +62,7 @@ void compare(Input input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace splitring;
-  compare<blkif::Wire64>(Input({data, size}));
-  compare<blkif::Wire32>(Input({data, size}));
+  compare<blkif::Wire64>(test::ByteInput({data, size}));
+  compare<blkif::Wire32>(test::ByteInput({data, size}));
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tests/support/backend/pump_bench.h"
+#include "tests/support/byte_input.h"
 
 namespace splitring::backend {
 namespace {
@@ -13,24 +14,6 @@ constexpr uint32_t kPages = 24;
 constexpr uint32_t kFirstReadOnly = 16;  // of the guest's pages: these are granted to be read
 constexpr uint32_t kFirstPrivate = 20;   // and these not at all
 constexpr std::byte kCanary{0x5c};
-
-class Input {
- public:
-  explicit Input(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] bool empty() const { return bytes_.empty(); }
-  template <class T>
-  T take() {
-    T value{};
-    const size_t size = std::min(sizeof value, bytes_.size());
-    if (size != 0) std::memcpy(&value, bytes_.data(), size);
-    bytes_ = bytes_.subspan(size);
-    return value;
-  }
-  uint8_t byte() { return take<uint8_t>(); }
-
- private:
-  std::span<const uint8_t> bytes_;
-};
 
 class HostileRun {
  public:
@@ -204,7 +187,7 @@ class HostileRun {
       outcome_.fault = "a read-only disk was asked for a change";
   }
 
-  Input input_;
+  test::ByteInput input_;
   PumpBench bench_;
   HostileOutcome outcome_;
 };
