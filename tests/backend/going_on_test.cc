@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <set>
 
 #include "ring/back_ring.h"
 #include "tests/backend/backend_suite.h"
+#include "tests/backend/random_load.h"
 
 namespace splitring::backend {
 namespace {
@@ -22,34 +22,18 @@ TEST_P(GoingOn, AnswersEachOfManyOnceThoughKilledAgainAndAgain) {
     PumpBench bench(options);
     const uint32_t seed = std::random_device{}();
     SCOPED_TRACE("seed " + std::to_string(seed));
-    std::mt19937 random(seed);
-    std::multiset<uint64_t> waiting;
-    uint64_t next_id = uint64_t{1} << 60;
-    const auto collect = [&](const std::vector<HandAnswer>& answers) {
-      for (const HandAnswer& answer : answers) {
-        EXPECT_EQ(answer.status, kOkay);
-        EXPECT_EQ(waiting.erase(answer.id), 1U) << "an answer to nothing";
-      }
-    };
+    RandomLoad load(bench, seed);
     for (int round = 0; round < 300; round++) {
       bench.disk->withhold(true);
-      for (size_t n = random() % (bench.frontend->free_slots() + 1); n != 0; n--) {
-        const auto page = static_cast<uint32_t>(random() % 8);
-        bench.frontend->push(random() % 2 == 0
-                                 ? read_request(next_id, random() % 2000, {segment(page)})
-                                 : write_request(next_id, 0, {segment(page)}));
-        waiting.insert(next_id++);
-      }
-      collect(bench.serve());
-      for (size_t n = random() % (bench.disk->held() + 1); n != 0; n--)
-        bench.disk->release(random() % bench.disk->held());
-      if (random() % 2 == 0) bench.settle();
-      if (random() % 4 != 0) bench.kill();
+      load.push_some();
+      load.collect(bench.serve());
+      load.release_some();
+      if (load.once_in(2)) bench.settle();
+      if (!load.once_in(4)) bench.kill();
     }
     bench.disk->withhold(false);
-    collect(bench.serve());
-    EXPECT_TRUE(waiting.empty());
-    EXPECT_EQ(bench.counters.in_flight.value(), 0U);
+    load.collect(bench.serve());
+    load.expect_all_answered();
   }
 }
 

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <set>
 
 #include "tests/backend/backend_suite.h"
+#include "tests/backend/random_load.h"
 
 namespace splitring::backend {
 namespace {
@@ -86,29 +86,18 @@ TEST_P(RingPump, AnswersEachOfManyOnceInWhateverOrderTheyComplete) {
     options.ring_pages = ring_pages;
     options.first_index = 0xffffffe0;  // across the wrap of the indices
     PumpBench bench(options);
-    std::mt19937 random(7);
-    std::multiset<uint64_t> waiting;
-    uint64_t next_id = uint64_t{1} << 60;
+    const uint32_t seed = std::random_device{}();
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RandomLoad load(bench, seed);
     for (int round = 0; round < 200; round++) {
       bench.disk->withhold(true);
-      for (size_t n = random() % (bench.frontend->free_slots() + 1); n != 0; n--) {
-        const auto page = static_cast<uint32_t>(random() % 8);
-        bench.frontend->push(random() % 2 == 0
-                                 ? read_request(next_id, random() % 2000, {segment(page)})
-                                 : write_request(next_id, 0, {segment(page)}));
-        waiting.insert(next_id++);
-      }
-      for (const HandAnswer& answer : bench.serve()) {
-        EXPECT_EQ(answer.status, kOkay);
-        EXPECT_EQ(waiting.erase(answer.id), 1U) << "an answer to nothing";
-      }
-      for (size_t n = random() % (bench.disk->held() + 1); n != 0; n--)
-        bench.disk->release(random() % bench.disk->held());
+      load.push_some();
+      load.collect(bench.serve());
+      load.release_some();
     }
     bench.disk->withhold(false);
-    for (const HandAnswer& answer : bench.serve()) EXPECT_EQ(waiting.erase(answer.id), 1U);
-    EXPECT_TRUE(waiting.empty());
-    EXPECT_EQ(bench.counters.in_flight.value(), 0U);
+    load.collect(bench.serve());
+    load.expect_all_answered();
   }
 }
 
