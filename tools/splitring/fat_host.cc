@@ -69,11 +69,10 @@ Result<> FatUser::copy_in(const std::string& host_path, const std::string& path)
     const std::string relative = item.path().lexically_relative(top).string();
     const std::string there = target.empty() ? relative : target + "/" + relative;
     // The kind is known from the listing, as long as nobody asks where a link leads.
-    if (item.is_symlink(error))
-      tally_.left_out.push_back(item.path().string());
-    else if (item.is_directory(error))
+    const bool is_link = item.is_symlink(error);
+    if (!is_link && item.is_directory(error))
       TRY_VOID(make_directory(there, true));
-    else if (item.is_regular_file(error))
+    else if (!is_link && item.is_regular_file(error))
       TRY_VOID(copy_file_in(item.path().string(), there));
     else
       tally_.left_out.push_back(item.path().string());

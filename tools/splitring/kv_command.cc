@@ -85,17 +85,16 @@ Result<> stat(const Session& session, const StatOptions& options) {
 Result<> check(const Session& session, const StatOptions& options) {
   const auto kv = TRY(open_kv(session, options.choice, KvAccess::kRead));
   const kv::CheckReport report = TRY(kv::StoreCheck::run(*kv->store, *kv->session));
+  const unsigned long long pages = report.leaf_pages + report.inner_pages + report.value_pages;
   if (options.json) {
     print_json({{"problems", report.problems},
                 {"problem_count", report.problem_count},
-                {"pages", report.leaf_pages + report.inner_pages + report.value_pages},
+                {"pages", pages},
                 {"keys", report.keys}});
   } else {
     for (const std::string& problem : report.problems)
       std::fprintf(stderr, "splitring: kv: %s\n", printable(problem).c_str());
-    std::printf("checked %llu pages, %llu keys\n",
-                static_cast<unsigned long long>(report.leaf_pages + report.inner_pages +
-                                                report.value_pages),
+    std::printf("checked %llu pages, %llu keys\n", pages,
                 static_cast<unsigned long long>(report.keys));
   }
   if (!report.clean())
