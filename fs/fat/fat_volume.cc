@@ -209,18 +209,14 @@ Result<size_t> FatVolume::read(BlockQueue& lane, FatNode node, uint64_t offset,
   const uint64_t end =
       offset >= size ? offset : offset + std::min<uint64_t>(out.size(), size - offset);
   const uint64_t written = std::clamp(file.facts.valid, offset, end);
-  struct Piece {
-    uint64_t disk_offset;
-    std::span<std::byte> out;
-  };
-  std::vector<Piece> pieces;
+  std::vector<DiskRange> pieces;
   TRY_VOID(impl_->for_each_piece(file, offset, written,
                                  [&](uint64_t at, uint64_t from, uint64_t part) -> Result<> {
                                    pieces.push_back({at, out.subspan(from - offset, part)});
                                    return impl_->core->settle(lane, at, part);
                                  }));
   lock.unlock();
-  for (const Piece& piece : pieces) TRY_VOID(read_disk_bytes(lane, piece.disk_offset, piece.out));
+  TRY_VOID(read_disk_ranges(lane, pieces));
   std::ranges::fill(out.subspan(written - offset, end - written), std::byte{0});
   return static_cast<size_t>(end - offset);
 }

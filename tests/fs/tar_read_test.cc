@@ -141,6 +141,29 @@ TEST(DiskBytes, TellsOfAFailedRead) {
   EXPECT_TRUE(read_disk_bytes(*lane, 52'000, std::as_writable_bytes(std::span(out))));
 }
 
+TEST(DiskBytes, ManyRangesComeAtOnceAndEachWhereItBelongs) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::string content(6 << 20, '\0');
+  for (char& byte : content) byte = static_cast<char>(random());
+  for (const uint32_t block : {512U, 4096U}) {
+    test::TestDisk disk(content, block);
+    const auto lane = std::move(*disk.open_queue({}));
+    std::vector<std::string> arrived;
+    std::vector<DiskRange> ranges;
+    for (const size_t most : {1U, 700U, 9000U, 300'000U, 3'000'000U})
+      for (int i = 0; i < 20; i++) arrived.emplace_back(random() % most, '\0');
+    for (std::string& out : arrived)
+      ranges.push_back(
+          {random() % (content.size() - out.size()), std::as_writable_bytes(std::span(out))});
+    ASSERT_TRUE(read_disk_ranges(*lane, ranges));
+    for (size_t i = 0; i < ranges.size(); i++)
+      ASSERT_EQ(arrived[i], content.substr(ranges[i].offset, arrived[i].size())) << i;
+    EXPECT_EQ(disk.counts().most_in_flight, 32);
+  }
+}
+
 // Any change of any byte must leave an archive that opens or is refused, with every entry inside
 // the disk: this is what the fuzzer asks too, at length.
 TEST(TarRead, MutatedArchivesNeverLeadOutOfTheDisk) {
