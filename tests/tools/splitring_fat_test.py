@@ -41,6 +41,7 @@ def plant(root):
     (root / CAMEL).write_bytes(b"unicode")
     (root / "zero").write_bytes(b"")
     (root / "large").write_bytes(os.urandom(400_001))
+    (root / "larger than buffers").write_bytes(os.urandom(6_000_001))
     for i in range(40):
         (root / "deep" / f"a name that begins alike, {i}").write_bytes(os.urandom(i * 100))
 
@@ -232,6 +233,8 @@ class SplitringFat(unittest.TestCase):
         fat("put", self.disk, "-", "d/file", stdin=b"x")
         fails("rm", self.disk, "d", says="not empty")
         fails("cat", self.disk, "d", says="directory")
+        fails("cp", self.disk, "d/file", "D/FILE", says="the same file")
+        self.assertEqual(fat("cat", self.disk, "d/file").stdout, b"x")
         fails("label", self.disk, "a.b", says="label")
         fails("info", "mem:1M", says="no FAT volume")
         fails("put", self.disk, SPLITRING, "big", says="full")

@@ -73,15 +73,43 @@ Result<> add(const Session& session, const ChangeOptions& options) {
   return {};
 }
 
+// Of what takes long, how far it has come. `total`: of the bytes that will be moved.
+Result<> change_with_bar(const Session& session, const ChangeOptions& options,
+                         const std::function<Result<uint64_t>(FatUser&)>& total,
+                         const std::function<Result<>(FatUser&)>& work) {
+  ProgressBar bar(true);
+  uint64_t all = 0;
+  uint64_t done = 0;
+  return change_fat(
+      session, options.disk, [&](uint64_t bytes) { bar.show(done += bytes, all); },
+      [&](FatUser& user) -> Result<> {
+        if (bar.enabled()) all = TRY(total(user));
+        auto outcome = work(user);
+        bar.clear();
+        return outcome;
+      });
+}
+
+Result<> put_standard_input(FatUser& user, const std::string& path) {
+  const auto source = [](std::span<std::byte> out) -> Result<size_t> {
+    const size_t count = std::fread(out.data(), 1, out.size(), stdin);
+    if (count == 0 && std::ferror(stdin) != 0) return fail_errno("reading standard input", errno);
+    return count;
+  };
+  return user.write(path, source, BufferRelay::Beside::kNothing);
+}
+
 Result<> put(const Session& session, const ChangeOptions& options) {
-  return change_fat(session, options.disk, {}, [&](FatUser& user) -> Result<> {
-    if (options.from != "-") return user.copy_in(options.from, options.to);
-    return user.write(options.to, [](std::span<std::byte> out) -> Result<size_t> {
-      const size_t count = std::fread(out.data(), 1, out.size(), stdin);
-      if (count == 0 && std::ferror(stdin) != 0) return fail_errno("reading standard input", errno);
-      return count;
-    });
-  });
+  const bool is_standard_input = options.from == "-";
+  return change_with_bar(
+      session, options,
+      [&](FatUser&) -> Result<uint64_t> {
+        return is_standard_input ? 0 : bytes_below(options.from);
+      },
+      [&](FatUser& user) {
+        return is_standard_input ? put_standard_input(user, options.to)
+                                 : user.copy_in(options.from, options.to);
+      });
 }
 
 Result<> on_each(const Session& session, const ChangeOptions& options,
@@ -116,8 +144,9 @@ Result<> mv(const Session& session, const ChangeOptions& options) {
 }
 
 Result<> cp(const Session& session, const ChangeOptions& options) {
-  return change_fat(session, options.disk, {},
-                    [&](FatUser& user) { return user.copy(options.from, options.to); });
+  return change_with_bar(
+      session, options, [&](FatUser& user) { return user.bytes_below(options.from); },
+      [&](FatUser& user) { return user.copy(options.from, options.to); });
 }
 
 using Run = Result<> (*)(const Session&, const ChangeOptions&);

@@ -42,7 +42,7 @@ Result<> FatUser::copy_file_in(const std::string& host_path, const std::string& 
     }
     return 0;
   };
-  return write(path, source,
+  return write(path, source, BufferRelay::Beside::kSource,
                FatTime{facts.st_mtim.tv_sec, static_cast<uint32_t>(facts.st_mtim.tv_nsec)});
 }
 

@@ -60,14 +60,11 @@ Result<> cat(const Session& session, const ReadOptions& options) {
 
 Result<> get(const Session& session, const ReadOptions& options) {
   const auto fat = TRY(open_fat(session, options.disk, true));
-  uint64_t total = 0;
-  FatUser sizes(*fat->volume, *fat->lane);
-  TRY_VOID(sizes.list(options.path, true, [&](const std::string&, const FatEntry& entry) {
-    if (!entry.stat.is_directory) total += entry.stat.size;
-  }));
   ProgressBar bar(!options.json);
+  uint64_t total = 0;
   uint64_t done = 0;
   FatUser user(*fat->volume, *fat->lane, [&](uint64_t bytes) { bar.show(done += bytes, total); });
+  if (bar.enabled()) total = TRY(user.bytes_below(options.path));
   TRY_VOID(user.copy_out(options.path, options.target, options.overwrite));
   bar.clear();
   const FatUser::Tally& tally = user.tally();

@@ -101,27 +101,31 @@ Result<> FatUser::list(const std::string& path, bool recursive, const Visit& vis
   return {};
 }
 
-// Page-aligned: the kernel copies to memory that begins within a cache line at a third of the
-// speed.
-Result<std::span<std::byte>> FatUser::buffer() {
-  if (memory_.bytes().empty()) memory_ = TRY(LaneMemory::allocate(lane_, kBufferBytes));
-  return memory_.bytes();
+Result<uint64_t> FatUser::bytes_below(const std::string& path) {
+  uint64_t total = 0;
+  TRY_VOID(list(path, true, [&](const std::string&, const FatEntry& entry) {
+    if (!entry.stat.is_directory) total += entry.stat.size;
+  }));
+  return total;
 }
 
-Result<> FatUser::read(const std::string& path,
-                       const std::function<Result<>(std::span<const std::byte>)>& take) {
+void FatUser::moved(size_t bytes) {
+  tally_.bytes += bytes;
+  if (progress_) progress_(bytes);
+}
+
+Result<> FatUser::read(const std::string& path, const BufferRelay::Target& take) {
   Ref file = TRY(resolve(fat_path(path)));
   if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
-  const std::span<std::byte> buffer = TRY(this->buffer());
-  for (uint64_t offset = 0;;) {
-    const auto got = volume_.read(lane_, file.node(), offset, buffer);
+  uint64_t offset = 0;
+  const auto source = [&](std::span<std::byte> out) -> Result<size_t> {
+    const auto got = volume_.read(lane_, file.node(), offset, out);
     if (!got) return fail_within(path, got.error());
-    if (*got == 0) return {};
-    TRY_VOID(take(buffer.first(*got)));
     offset += *got;
-    tally_.bytes += *got;
-    if (progress_) progress_(*got);
-  }
+    moved(*got);
+    return *got;
+  };
+  return relay_.run(source, take, BufferRelay::Beside::kTarget);
 }
 
 Result<FatUser::Ref> FatUser::open(const std::string& path, bool make) {
@@ -136,22 +140,20 @@ Result<FatUser::Ref> FatUser::open(const std::string& path, bool make) {
   return file;
 }
 
-Result<> FatUser::write(const std::string& path,
-                        const std::function<Result<size_t>(std::span<std::byte>)>& source,
-                        std::optional<FatTime> modified) {
+Result<> FatUser::write(const std::string& path, const BufferRelay::Source& source,
+                        BufferRelay::Beside beside, std::optional<FatTime> modified) {
   const std::string whole = fat_path(path);
-  const std::span<std::byte> buffer = TRY(this->buffer());
   const Ref file = TRY(open(whole, true));
+  uint64_t offset = 0;
+  const auto target = [&](std::span<const std::byte> bytes) -> Result<> {
+    TRY_VOID(volume_.write(lane_, file.node(), offset, bytes));
+    offset += bytes.size();
+    moved(bytes.size());
+    return {};
+  };
   const auto work = [&]() -> Result<> {
     TRY_VOID(volume_.truncate(lane_, file.node(), 0));
-    for (uint64_t offset = 0;;) {
-      const size_t count = TRY(source(buffer));
-      if (count == 0) break;
-      TRY_VOID(volume_.write(lane_, file.node(), offset, buffer.first(count)));
-      offset += count;
-      tally_.bytes += count;
-      if (progress_) progress_(count);
-    }
+    TRY_VOID(relay_.run(source, target, beside));
     return modified ? volume_.change(lane_, file.node(), {.modified = modified}) : Result<>{};
   };
   if (const auto done = work(); !done) return fail_within(whole, done.error());
@@ -232,8 +234,13 @@ Result<> FatUser::copy(const std::string& from, const std::string& to) {
   const FatStat stat = TRY(this->stat(source));
   const std::string target = TRY(target_of(fat_name_of(source), to));
   if (!stat.is_directory) {
-    if (source == target) return fail(Errc::kInvalid, source + " is the same file");
     Ref file = TRY(open(source, false));
+    // One file answers to many spellings.
+    if (const auto there = volume_.resolve(lane_, target)) {
+      volume_.forget(there->node);
+      if (there->node == file.node())
+        return fail(Errc::kInvalid, source + " and " + target + " are the same file");
+    }
     uint64_t offset = 0;
     return write(
         target,
@@ -242,7 +249,7 @@ Result<> FatUser::copy(const std::string& from, const std::string& to) {
           offset += got;
           return got;
         },
-        stat.modified);
+        BufferRelay::Beside::kNothing, stat.modified);
   }
   if (target == source || target.starts_with(source + "/"))
     return fail(Errc::kInvalid, source + " cannot be copied into itself");

@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "fs/fat/fat_volume.h"
-#include "fs/tar/lane_memory.h"
+#include "tools/common/buffer_relay.h"
 
 namespace splitring::tools {
 
@@ -28,19 +28,20 @@ class FatUser {
   using Progress = std::function<void(uint64_t bytes)>;  // of file data, as it moves
 
   FatUser(FatVolume& volume, BlockQueue& lane, Progress progress = {})
-      : volume_(volume), lane_(lane), progress_(std::move(progress)) {}
+      : volume_(volume), lane_(lane), progress_(std::move(progress)), relay_(lane) {}
 
   Result<FatStat> stat(const std::string& path);
   using Visit = std::function<void(const std::string& path, const FatEntry& entry)>;
   // A directory by name, or a file itself.
   Result<> list(const std::string& path, bool recursive, const Visit& visit);
-  Result<> read(const std::string& path,
-                const std::function<Result<>(std::span<const std::byte>)>& take);
-  // Makes the file, over an existing one if there is one. `source` fills the buffer and returns how
-  // much of it: 0 at the end.
-  Result<> write(const std::string& path,
-                 const std::function<Result<size_t>(std::span<std::byte>)>& source,
-                 std::optional<FatTime> modified = {});
+  // Of all files there.
+  Result<uint64_t> bytes_below(const std::string& path);
+  // `take` may be called on another thread.
+  Result<> read(const std::string& path, const BufferRelay::Target& take);
+  // Makes the file, over an existing one if there is one. `beside`: whether the source runs on
+  // another thread.
+  Result<> write(const std::string& path, const BufferRelay::Source& source,
+                 BufferRelay::Beside beside, std::optional<FatTime> modified = {});
   // A file or a whole directory of the host; into `path` if that is a directory.
   Result<> copy_in(const std::string& host_path, const std::string& path);
   // The other way; an existing file of the host is kept unless `overwrite`.
@@ -54,7 +55,6 @@ class FatUser {
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
  private:
-  static constexpr size_t kBufferBytes = size_t{1} << 20;
   // A node with the reference that is given back.
   class Ref;
 
@@ -64,12 +64,12 @@ class FatUser {
   Result<> copy_file_in(const std::string& host_path, const std::string& path);
   Result<> copy_file_out(const std::string& path, const std::string& host_path, bool overwrite);
   Result<std::vector<FatEntry>> entries(FatNode directory);
-  Result<std::span<std::byte>> buffer();
+  void moved(size_t bytes);
 
   FatVolume& volume_;
   BlockQueue& lane_;
   Progress progress_;
-  LaneMemory memory_;  // that bytes of files pass through, once there are any
+  BufferRelay relay_;
   Tally tally_;
 };
 
