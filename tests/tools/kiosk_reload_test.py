@@ -142,6 +142,17 @@ class VirtualDisks(Kiosk):
                          {"content": "plugged", "uploads": "plugged"})
         self.succeeds("info", "vbd:xvdd", domain=1)  # another program of the domain
 
+    def test_a_disk_that_another_frontend_has_closed_is_there(self):
+        """As Linux's blkfront leaves it after `splitring claim`: Closed on both sides."""
+        self.attach(self.old)
+        self.store("write", "device/vbd/51712/state", "5", domain=1)
+        backend = "/local/domain/0/backend/splitring/1/51712/state"
+        self.wait_for("backend that closes", lambda: self.paths()[backend] == "5")
+        self.store("write", "device/vbd/51712/state", "6", domain=1)
+        self.wait_for("backend that has closed", lambda: self.paths()[backend] == "6")
+        self.start_kiosk("--disk", "vbd:xvda", domain=1)
+        self.assertEqual(self.ask("/page.html"), (200, b"old page"))
+
     def test_each_thread_has_a_lane_of_a_virtual_disk(self):
         self.attach(self.old)
         self.start_kiosk("--disk", "vbd:xvda", domain=1)

@@ -89,8 +89,9 @@ class StoreWatch final : public DeviceWatch {
     const auto online = TRY(read_optional(store_->now(), *backend + "/online"));
     if (!online || *online == "0") return Presence{};
     const XenbusState state = TRY(read_state(store_->now(), *backend));
+    // Closed: an earlier frontend has, the kernel's perhaps; the backend waits for another one.
     const bool is_ready = state == XenbusState::kInitWait || state == XenbusState::kInitialised ||
-                          state == XenbusState::kConnected;
+                          state == XenbusState::kConnected || state == XenbusState::kClosed;
     const auto connection =
         TRY(read_optional(store_->now(), directory + "/" + frontend::kConnectionNode));
     return Presence{is_ready ? Presence::State::kReady : Presence::State::kComing, *backend,

@@ -3,8 +3,9 @@
 //   raw:  its file, through inotify on the directory that holds it, or the nearest that exists. A
 //         file that is empty is still coming: put an image in place by renaming it, as one replaces
 //         anything that is in use. Moving a directory further above goes unnoticed.
-//   vbd:  its directories in the store, through watches: it is ready when a backend offers it, and
-//         gone when the toolstack has removed it or said that it goes.
+//   vbd:  its directories in the store, through watches: it is ready when a backend offers it, also
+//         after another frontend has closed it, and gone when the toolstack has removed it or said
+//         that it goes.
 //   any other scheme is always there.
 //
 // One thread.
