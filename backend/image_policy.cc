@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "blkimage/disk_uri.h"
+
 namespace splitring::backend {
 namespace {
 
@@ -16,12 +18,9 @@ bool lies_below(const std::filesystem::path& path, const std::filesystem::path& 
 
 Result<> check_image_policy(std::string_view uri, const std::vector<std::filesystem::path>& roots) {
   if (roots.empty()) return {};
-  const size_t colon = uri.find(':');
-  const std::string_view scheme = uri.substr(0, colon);
-  if (colon == uri.npos) return fail(Errc::kInvalid, "a disk is SCHEME:TARGET");
-  if (scheme == "mem" || scheme == "vbd") return {};
-  const std::string_view rest = uri.substr(colon + 1);
-  const std::string file(rest.substr(0, rest.find('?')));
+  const DiskUri disk = TRY(parse_disk_uri(uri));
+  if (disk.scheme == "mem" || disk.scheme == "vbd") return {};
+  const std::string& file = disk.target;
   std::error_code error;
   const auto real = std::filesystem::canonical(file, error);
   if (error) return fail(Errc::kNotFound, file + ": " + error.message());

@@ -65,7 +65,8 @@ class ImagePolicy : public ::testing::Test {
     folder_ = name;
     std::filesystem::create_directories(folder_ / "images/sub");
     std::filesystem::create_directories(folder_ / "images2");
-    for (const char* file : {"images/a.img", "images/sub/b.img", "images2/c.img", "secret"})
+    for (const char* file :
+         {"images/a.img", "images/sub/b.img", "images2/c.img", "images/link#1", "secret"})
       std::ofstream(folder_ / file) << "x";
     std::filesystem::create_symlink(folder_ / "secret", folder_ / "images/link");
   }
@@ -89,6 +90,16 @@ TEST_F(ImagePolicy, B35_OnlyWhatLiesBelowARoot) {
   EXPECT_FALSE(allows("raw:" + path("images/link"))) << "a link that leads out";
   EXPECT_FALSE(allows("raw:" + path("images/missing")));
   EXPECT_FALSE(allows("unknown:" + path("secret")));
+}
+
+TEST_F(ImagePolicy, B35_OfAPartitionTheFileThatIsOpenedCounts) {
+  EXPECT_TRUE(allows("raw:" + path("images/a.img") + "#1"));
+  EXPECT_FALSE(allows("raw:" + path("images/link") + "#1")) << "a file of that name is there too";
+}
+
+TEST_F(ImagePolicy, WhatIsNoDiskIsToldWhatOneIs) {
+  EXPECT_NE(check_image_policy("a.img", {path("images")}).error().what.find("write raw:PATH"),
+            std::string::npos);
 }
 
 TEST_F(ImagePolicy, B35_NothingIsReadAsAShellOrJsonWould) {
