@@ -73,7 +73,7 @@ class Store {
 
   // "/local/domain/<domid>", of any domain.
   virtual Result<std::string> domain_path(DomId domain) = 0;
-  // False once a domain is dead or was never there.
+  // False once a domain is dead or was never there. Only domain 0 may ask; kPermission to others.
   virtual Result<bool> is_introduced(DomId domain) = 0;
 };
 

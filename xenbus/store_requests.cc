@@ -64,7 +64,7 @@ const StoreRequests::Handler* StoreRequests::find_handler(StoreMessage type) {
       Handler{M::kResume, &R::resume, true, false},
       Handler{M::kSetTarget, &R::set_target, true, false},
       Handler{M::kGetDomainPath, &R::get_domain_path},
-      Handler{M::kIsDomainIntroduced, &R::is_domain_introduced},
+      Handler{M::kIsDomainIntroduced, &R::is_domain_introduced, true, false},
   };
   for (const Handler& handler : kHandlers) {
     if (handler.type == type) return &handler;

@@ -85,6 +85,16 @@ class Daemon(ProgramTest):
         self.start_daemon()
         self.assertEqual(self.succeeds_json("info", "vbd:xvda", domain=1)["sectors"], 16384)
 
+    def test_serves_from_a_domain_that_is_not_privileged(self):
+        self.succeeds("domain", "create", "2")
+        daemon = self.start_daemon(environment={"SPLITRING_DOMAIN": "1"})
+        self.succeeds("attach", "--domain", "2", "--vdev", "xvda", "--backend", "1",
+                      "--target", f"raw:{self.image('a.img')}")
+        self.assertIn("1 MiB", self.succeeds("info", "vbd:xvda", domain=2))
+        self.succeeds("detach", "--domain", "2", "--vdev", "xvda")
+        self.assertEqual(self.paths().get("/local/domain/1/backend/splitring/2/51712/state"), None)
+        self.assertEqual(daemon.stop()[0], 0)
+
     def test_tells_its_devices_as_json(self):
         self.start_daemon()
         connection = self.connection()

@@ -74,7 +74,7 @@ class StoreWatch final : public DeviceWatch {
     while (store_->next_event()) {
     }
     // A server that has gone leaves the descriptor readable for good; asking it says so.
-    TRY_VOID(store_->is_introduced(host_->domain()));
+    TRY_VOID(store_->domain_path(host_->domain()));
     return {};
   }
 

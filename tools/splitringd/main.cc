@@ -100,14 +100,14 @@ void add_daemon_options(CLI::App& app, DaemonOptions& options) {
 constexpr std::chrono::seconds kStoreCheckInterval{2};
 
 Result<> check_store(Store& store, DomId domain) {
-  const auto known = store.is_introduced(domain);
-  if (!known) return fail_within("the store has gone", known.error());
+  const auto answer = store.domain_path(domain);  // every domain may ask this
+  if (!answer) return fail_within("the store has gone", answer.error());
   return {};
 }
 
 Result<> serve(backend::Backend& backend, Store& store, DomId domain, const StopSignals& stop) {
   using Clock = std::chrono::steady_clock;
-  auto next_check = Clock::now() + kStoreCheckInterval;
+  auto next_check = Clock::now();
   while (!stop.arrived()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_check - Clock::now());
     const int timeout = static_cast<int>(std::max<int64_t>(left.count(), 0));
@@ -138,6 +138,8 @@ Result<> run(const DaemonOptions& options) {
   // Before the backend: two daemons for one domain would fight over its devices.
   const auto control = TRY(ControlServer::listen(control_options));
   const auto store = TRY(host->open_store());
+  // Each ring opens one of its own; that the kernel has none should not wait for the first guest.
+  TRY_VOID(host->open_grant_table());
   const DiskSchemes schemes = DiskSchemes::images();
   backend::BackendOptions backend_options = options.backend;
   backend_options.journal_directory = journal_directory(options, control_options.socket);
