@@ -5,13 +5,19 @@ the unpacked packages; programs bring the shared libraries that they name. They 
 that is built here, so they are made once.
 """
 
+import lzma
+import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
+import hollow
+
 HERE = Path(__file__).resolve().parent
 XEN_TOOLS = "usr/lib/xen-4.17/bin"
+LIBRARIES = "/lib/x86_64-linux-gnu"
 
 DOM0_TOOLS = ["xl", "xenstored", "xenconsoled", "xen-init-dom0", "xenconsole", "libxl-save-helper",
               "xenstore-control", "lsevtchn"]
@@ -23,7 +29,7 @@ DOM0_PROGRAMS = [
     "/usr/bin/truncate", "/usr/bin/mount", "/usr/bin/umount",
     "/usr/bin/sha256sum", "/usr/sbin/blockdev", "/usr/bin/setpriv",
     "/usr/sbin/mkfs.ext4", "/usr/sbin/mkfs.vfat", "/usr/sbin/e2fsck", "/usr/sbin/fsck.fat",
-    "/usr/libexec/xen-qemu-system-i386", "/usr/bin/fio",
+    "/usr/libexec/xen-qemu-system-i386",
     *(f"/usr/bin/xenstore-{verb}" for verb in
       ("read", "write", "list", "ls", "rm", "exists", "watch", "chmod")),
 ]
@@ -44,11 +50,12 @@ FOLDERS = ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "mn
            "usr/lib"]
 
 
-def libraries(programs):
-    """The shared libraries of programs, followed, as absolute paths."""
+def libraries(programs, first=""):
+    """The shared libraries of programs, followed, as absolute paths; those of a folder `first`."""
     found = set()
     listing = subprocess.run(["ldd", *map(str, programs)], text=True, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL).stdout
+                             stderr=subprocess.DEVNULL,
+                             env={**os.environ, "LD_LIBRARY_PATH": str(first)}).stdout
     for line in listing.splitlines():
         match = re.search(r"(/\S+)( \(0x|$)", line)
         if match and line.startswith("\t"):
@@ -63,13 +70,14 @@ def copy(source, root, destination=None):
         shutil.copy2(source, target)
 
 
-def add_programs(root, programs):
+def add_programs(root, programs, stand_ins=""):
     """`programs`: absolute paths, or (source, destination)."""
     pairs = [(each, each) if isinstance(each, str) else each for each in programs]
     for source, destination in pairs:
         copy(source, root, destination)
-    for library in libraries(source for source, _ in pairs):
-        copy(library, root)
+    for library in libraries((source for source, _ in pairs), stand_ins):
+        is_one = Path(library).parent == stand_ins
+        copy(library, root, f"{LIBRARIES}/{Path(library).name}" if is_one else None)
 
 
 def add_modules(root, unpacked, patterns):
@@ -105,6 +113,19 @@ def pack(root, archive):
     part.rename(archive)
 
 
+def unpack_kernel(unpacked, target):
+    """The ELF file that lies in a Debian kernel, compressed by xz: unpacking it under emulation takes
+    longer than the rest of a boot. Source: Linux, Documentation/arch/x86/boot.rst."""
+    image = next((unpacked / "boot").glob("vmlinuz-*")).read_bytes()
+    setup_sectors = image[0x1f1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)  # payload_offset, payload_length
+    payload = image[(setup_sectors + 1) * 512 + offset:][:length]
+    part = target.with_suffix(".part")
+    # The last four bytes are the length of what was packed.
+    part.write_bytes(lzma.LZMADecompressor().decompress(payload))
+    part.rename(target)
+
+
 def make_dom0(cache, unpacked):
     root = cache / "dom0"
     base(root)
@@ -120,7 +141,10 @@ def make_dom0(cache, unpacked):
 def make_guest(cache, unpacked):
     root = cache / "guest"
     base(root)
-    add_programs(root, GUEST_PROGRAMS)
+    stand_ins = cache / "hollow"
+    shutil.rmtree(stand_ins, ignore_errors=True)
+    hollow.make_all("/usr/bin/fio", stand_ins)
+    add_programs(root, GUEST_PROGRAMS, stand_ins)
     add_modules(root, unpacked, GUEST_MODULES)
     copy(HERE / "guest/init", root, "init")
     pack(root, cache / "guest.img")
@@ -128,9 +152,11 @@ def make_guest(cache, unpacked):
 
 def make_all(cache, unpacked):
     """Made again when this file or one of the two inits has changed."""
-    inputs = [HERE / "images.py", HERE / "dom0/init", HERE / "guest/init", unpacked]
+    inputs = [HERE / "images.py", HERE / "hollow.py", HERE / "dom0/init", HERE / "guest/init", unpacked]
     for name, make in (("dom0", make_dom0), ("guest", make_guest)):
         archive = cache / f"{name}.img"
         if not archive.exists() or any(archive.stat().st_mtime < each.stat().st_mtime
                                        for each in inputs):
             make(cache, unpacked)
+    if not (cache / "vmlinux").exists():
+        unpack_kernel(unpacked, cache / "vmlinux")

@@ -81,7 +81,7 @@ def fill_share(installed, tools, work, cache):
     with (share / "guest.img").open("wb") as out:  # a kernel unpacks one after the other
         for part in (cache / "guest.img", work / "overlay.img"):
             out.write(part.read_bytes())
-    shutil.copy(next((cache / "unpacked/boot").glob("vmlinuz-*")), share / "vmlinuz")
+    shutil.copy(cache / "vmlinux", share / "vmlinux")
     return share
 
 
@@ -115,7 +115,7 @@ class Lab:
         """Gives domain 0 what the shared folder holds."""
         status, output = self.machine.run(
             "cp -a --remove-destination /share/root/. / && mkdir -p /dev/shm/lab &&"
-            " cp /share/vmlinuz /share/guest.img /dev/shm/lab/", 60 * self.patience)
+            " cp /share/vmlinux /share/guest.img /dev/shm/lab/", 60 * self.patience)
         if status != 0:
             raise MachineLost(f"domain 0 could not be set up: {output}")
 

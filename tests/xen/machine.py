@@ -58,7 +58,6 @@ class Machine:
             packed = next(path for path in (unpacked / "boot").glob("xen-*.gz")
                           if not path.is_symlink())
             xen.write_bytes(gzip.decompress(packed.read_bytes()))
-        kernel = next((unpacked / "boot").glob("vmlinuz-*"))
         arguments = "console=hvc0 rdinit=/init panic=-1 loglevel=4 quiet"
         processors = (["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"] if icount else
                       ["-accel", "tcg,thread=multi", "-smp", "2"])
@@ -68,7 +67,7 @@ class Machine:
             "-serial", "stdio", "-kernel", str(xen),
             "-append", "console=com1 com1=115200,8n1 dom0_mem=2800M,max:2800M loglvl=warning "
                        "guest_loglvl=warning noreboot=1",
-            "-initrd", f"{kernel} {arguments},{cache / 'dom0.img'}",
+            "-initrd", f"{cache / 'vmlinux'} {arguments},{cache / 'dom0.img'}",
             "-virtfs", "local,path=share,mount_tag=share,security_model=none,multidevs=remap",
             "-device", "virtio-serial-pci",
             "-chardev", "socket,id=lab,path=lab.sock,server=on,wait=off",

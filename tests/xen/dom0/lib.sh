@@ -21,12 +21,14 @@ fails() {
 }
 
 # ---- waiting for the store, which tells when something changes ---------------------------------
-# wait_node PATH PATTERN [SECONDS]: until the node's value matches. A node that is gone reads as "".
+# wait_node PATH PATTERN [SECONDS]: until the node's value matches, below /local/domain/N. A node that
+# is gone reads as "".
 wait_node() {
   local deadline=$((SECONDS + patience * ${3:-30})) value
   while :; do
     value=$(xenstore-read "$1" 2>/dev/null)
     grep -Eq -- "$2" <<<"$value" && return 0
+    xenstore-exists "$(cut -d/ -f1-4 <<<"$1")" || fail "the domain of $1 is no more"
     [ "$SECONDS" -lt "$deadline" ] || fail "$1 is \"$value\", not $2, after ${3:-30} s"
     # Fires once for the watch itself, then for a change.
     timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
@@ -74,7 +76,7 @@ start_guest() {
   local name=$1 output
   shift
   {
-    printf 'name="%s"\nkernel="%s/vmlinuz"\nramdisk="%s"\n' "$name" "$lab" \
+    printf 'name="%s"\nkernel="%s/vmlinux"\nramdisk="%s"\n' "$name" "$lab" \
       "${guest_ramdisk:-$lab/guest.img}"
     printf 'memory=%s\nvcpus=%s\n' "${guest_memory:-384}" "${guest_vcpus:-1}"
     # ramfs: a tmpfs would end at half of the memory, and the archive is in memory too at first.
