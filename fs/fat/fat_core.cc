@@ -252,6 +252,8 @@ Result<> FatCore::run_cycle(BlockQueue& lane) {
 }
 
 Result<> FatCore::cycle(BlockQueue& lane) {
+  // What it was about is not in memory any more: no later cycle may say that all is well.
+  if (!failure_.empty()) return fail(Errc::kIo, "an earlier write failed: " + failure_);
   if (!has_changes()) return {};
   unflushed_ = unflushed_ || !data_.empty();
   auto done = run_cycle(lane);

@@ -3,6 +3,8 @@
 
 #include <random>
 
+#include "blkimage/fault_device.h"
+#include "blkimage/memory_disk.h"
 #include "tests/support/fs/fat_test_volume.h"
 
 namespace splitring {
@@ -126,6 +128,49 @@ INSTANTIATE_TEST_SUITE_P(
              FatType::kExfat},
         Kind{"ExfatBlocks4096", 64 * kMiB, {.type = FatType::kExfat}, 4096, FatType::kExfat}),
     [](const auto& param) { return param.param.name; });
+
+// Writes a file, then fails every write or flush from the `let_pass`-th on. True: the first sync
+// met that.
+bool fails_for_good(const FatFormat& format, Operation operation, uint64_t let_pass) {
+  auto memory = std::move(*MemoryDisk::create(Sectors::from_bytes(4 << 20)));
+  EXPECT_TRUE(format_fat(**memory->open_queue({}), format));
+  FaultDevice disk(std::move(memory), 1);
+  const auto lane = std::move(*disk.open_queue({}));
+  const auto volume = std::move(*FatVolume::open(*lane, {}));
+  const std::vector<std::byte> bytes(3000, std::byte{1});
+  const auto make = [&](const char* name) {
+    const FatNode node = volume->create(*lane, kFatRoot, name)->node;
+    EXPECT_TRUE(volume->open_file(*lane, node));
+    EXPECT_TRUE(volume->write(*lane, node, 0, bytes));
+    return node;
+  };
+  const FatNode safe = make("safe");
+  EXPECT_TRUE(volume->sync_file(*lane, safe));
+  const FatNode late = make("late");
+  disk.add_rule({.operation = operation, .let_pass = let_pass});
+  if (volume->sync_file(*lane, late)) return false;
+  disk.clear_rules();
+  EXPECT_FALSE(volume->sync_file(*lane, late));
+  EXPECT_FALSE(volume->sync(*lane));
+  EXPECT_FALSE(volume->write(*lane, late, 0, bytes));
+  EXPECT_FALSE(volume->create(*lane, kFatRoot, "more"));
+  std::vector<std::byte> read(3000);
+  EXPECT_TRUE(volume->read(*lane, safe, 0, read));
+  EXPECT_EQ(read, bytes);
+  const auto closed = volume->close(*lane);
+  EXPECT_FALSE(closed);
+  EXPECT_NE(closed.error().what.find("an earlier write failed"), std::string::npos);
+  return true;
+}
+
+TEST(FatVolume, AFailedWriteOrFlushIsToldByEverySyncFromThenOn) {
+  for (const FatFormat& format : {FatFormat{}, FatFormat{.type = FatType::kExfat}})
+    for (const Operation operation : {Operation::kWrite, Operation::kFlush}) {
+      uint64_t let_pass = 0;
+      while (fails_for_good(format, operation, let_pass)) let_pass++;
+      EXPECT_GE(let_pass, 2) << to_string(operation);
+    }
+}
 
 TEST(FatVolume, ReadsAndWritesAtAnyOffset) {
   FatTestVolume disk(8 * kMiB);
