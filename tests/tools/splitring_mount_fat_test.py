@@ -16,6 +16,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
 from mounts import MountTest, is_mounted, skip_without_fuse  # noqa: E402
+from programs import SPLITRING  # noqa: E402
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -353,6 +354,65 @@ class BeginAndEnd(FatTest):
         self.refused(errno.EIO, (self.place / "a").read_bytes)
         os.truncate(self.image, size)
         self.assertRegex(process.stop()[1], "splitring: mount: .*read")
+
+    def test_a_disk_that_takes_no_more_is_told_by_fsync_and_nothing_synced_is_lost(self):
+        """A sparse image on a host that is full: the volume has room, the disk below has none."""
+        small = self.scratch / "small"
+        small.mkdir()
+        self.tool("mount", "-t", "tmpfs", "-o", "size=4M", "none", small)
+        self.addCleanup(subprocess.run, ["umount", "-l", small], check=True)
+        self.image = small / "fat.img"
+        self.disk = f"raw:{self.image}"
+        self.format(32, 64 << 20)
+        process = self.mount_in_foreground(self.disk)
+        with open(self.place / "safe", "wb", buffering=0) as file:
+            file.write(b"s" * 10_000)
+            os.fsync(file.fileno())
+        filler = small / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        with open(self.place / "late", "wb", buffering=0) as file:
+            file.write(b"l" * 100_000)
+            self.refused(errno.ENOSPC, os.fsync, file.fileno())
+            # Nobody knows what of it is on the disk: the volume can be read from now on.
+            self.refused(errno.EIO, os.fsync, file.fileno())
+            self.refused(errno.EIO, file.write, b"more")
+        self.refused(errno.EIO, os.mkdir, self.place / "folder")
+        self.assertEqual((self.place / "safe").read_bytes(), b"s" * 10_000)
+        code, said = process.stop()
+        self.assertEqual(code, 1)
+        self.assertIn("an earlier write failed", said)
+        filler.unlink()
+        self.mount(self.disk)
+        self.assertEqual((self.place / "safe").read_bytes(), b"s" * 10_000)
+        (self.place / "late").write_bytes(b"again")
+        self.unmount()
+        self.assert_clean()
+
+    def test_whoever_is_not_root_mounts_and_unmounts(self):
+        """In a mount namespace of its own, where everybody may open /dev/fuse."""
+        self.scratch.chmod(0o755)
+        self.tool("cp", SPLITRING, self.scratch / "splitring")
+        for path in (self.image, self.place):
+            os.chown(path, 65534, 65534)
+        as_user = ("./splitring mount raw:fat.img place; echo hello >place/file; cat place/file;"
+                   "stat -c 'of %u' place/file; fusermount3 -u place; ls place")
+        said = self.tool("unshare", "--mount", "sh", "-ec",
+                         "mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse;"
+                         "exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -ec "
+                         f'"{as_user}"', cwd=self.scratch)
+        self.assertEqual(said, "hello\nof 65534\n")
+        self.tool("flock", self.image, "true")
+        self.assert_clean()
+        self.mount(self.disk)
+        self.assertEqual((self.place / "file").read_bytes(), b"hello\n")
+
+    def test_the_kernel_reads_ahead_far_enough(self):
+        self.mount(self.disk)
+        device = os.stat(self.place).st_dev
+        kept = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        self.assertEqual(kept.read_text(), "512\n")
 
     def test_a_volume_behind_a_ring(self):
         self.start_host(1)

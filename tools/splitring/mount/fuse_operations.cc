@@ -55,6 +55,7 @@ void init(void* user_data, fuse_conn_info* connection) {
   constexpr unsigned kReadsAhead = 64;
   connection->max_background = kReadsAhead;
   connection->congestion_threshold = kReadsAhead * 3 / 4;
+  connection->max_readahead = kFuseReadAheadBytes;
   if (mount.on_ready) mount.on_ready();
 }
 

@@ -9,6 +9,9 @@ struct fuse_lowlevel_ops;
 
 namespace splitring::tools {
 
+// How far the kernel may read ahead of who reads in sequence.
+inline constexpr uint32_t kFuseReadAheadBytes = uint32_t{512} << 10;
+
 // The user data of the session. Outlives it.
 struct FuseMount {
   MountedTree& tree;
