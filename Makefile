@@ -156,10 +156,11 @@ $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 	@mkdir -p $(@D)
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS_bench_$*)
-$(ROOT)/bench/tar_load: $(call libraries,fs blkimage base)
+$(ROOT)/bench/tar_load $(ROOT)/bench/fat_load: $(call libraries,fs blkimage base)
 $(ROOT)/bench/kv_load: $(call objects,$(call sources,tools/bench/kv)) \
   $(call libraries,kv fs blkimage base)
 LDLIBS_bench_tar_load := $(call system_libraries,fs blkimage base)
+LDLIBS_bench_fat_load := $(LDLIBS_bench_tar_load)
 LDLIBS_bench_kv_load := -llmdb -lsqlite3 -lleveldb -lrocksdb $(call system_libraries,kv fs blkimage base)
 
 # ---- fuzzers: each tests/fuzz/NAME_fuzz.cc with every room, built by clang --------------------------

@@ -1,33 +1,42 @@
-"""Rows of the benchmark about FAT: files copied into and out of volumes, against mtools and cp.
+"""Rows of the benchmark about FAT: files copied into and out of volumes, against mtools and cp; the
+same bytes copied to and from the disk below, by dd; and what a mounted volume takes, in process.
 
-Everything on tmpfs; every subject is one process on CPU 1, and its wall time counts, start and all.
-Small files are of 3 KiB on average.
+Everything on tmpfs. Small files are of 3 KiB on average.
 """
 
+import json
 import os
 import random
 import shutil
-import statistics
-import subprocess
-import time
 from pathlib import Path
+
+from file_rows import FileRows
 
 SMALL_FILES = 10_000
 LARGE_BYTES = 1 << 30
+MANY, FLAT = "10,000 files, 100 folders, in", "10,000 files, 1 folder, in"
+IN, OUT = "1 GiB in", "1 GiB out, thrown away"
+MOUNT, RECOVERY = "mount of 32 GiB", "mount of 32 GiB, not unmounted"
+READS, LOOKUP = "random 4 KiB, in process", "lookup, 50,000 names, in process"
+RAW = "dd, raw disk"
+FAT32_STATE = 0x41  # a byte of the boot sector; its lowest bit: not unmounted
 
-# (work, subject, divisor, greatest ratio) and (work, subject, greatest value in ms)
-RATIOS = [("10,000 files, 100 folders, in", "splitring", "mcopy", 1 / 3),
-          ("10,000 files, 100 folders, in", "splitring", "cp -r", 1.5),
-          ("1 GiB in", "splitring", "mcopy", 1.0), ("1 GiB out", "splitring", "mcopy", 1.0)]
-BOUNDS = [("10,000 files, 1 folder, in", "splitring", 1000.0),
-          ("mount of 32 GiB", "splitring", 1000.0)]
 
+class FatRows(FileRows):
+    TITLE = "FAT"
+    RATIOS = [(MANY, "splitring", "mcopy", 1 / 3), (MANY, "splitring", "cp -r", 1.5),
+              (IN, "splitring", "mtools", 1.0), (OUT, "splitring", "mtools", 1.0),
+              (IN, "splitring", RAW, 1.1), (OUT, "splitring", RAW, 1.1),
+              (READS, "1 GiB in one piece", "raw disk", 1.5),
+              (READS, "65,536 pieces", "raw disk", 1.5)]
+    BOUNDS = [(FLAT, "splitring", 1000.0), (MOUNT, "splitring", 1000.0),
+              (RECOVERY, "splitring", 1000.0), (LOOKUP, "splitring", 0.01)]
 
-class FatRows:
     def __init__(self, root):
+        super().__init__()
         self.splitring = root / "splitring"
+        self.load = root / "bench/fat_load"
         self.scratch = Path("/dev/shm") / f"splitring-bench-fat-{os.getpid()}"
-        self.samples = {}
 
     def prepare(self):
         source = random.Random(3)
@@ -45,15 +54,6 @@ class FatRows:
     def clean(self):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def run(self, *command):
-        begin = time.perf_counter()
-        subprocess.run(["taskset", "-c", "1", *map(str, command)], check=True,
-                       stdout=subprocess.DEVNULL, env={**os.environ, "MTOOLS_SKIP_CHECK": "1"})
-        return (time.perf_counter() - begin) * 1e3
-
-    def add(self, work, subject, milliseconds):
-        self.samples.setdefault((work, subject), []).append(milliseconds)
-
     def image(self, size="2G"):
         path = self.scratch / "fat.img"
         path.unlink(missing_ok=True)
@@ -61,64 +61,63 @@ class FatRows:
                  "--cluster", "4K" if size == "2G" else "16K")
         return path
 
-    def measure(self, rounds):
-        for _ in range(rounds):
-            self.measure_once()
-
-    def warm(self):
-        """Memory for what is copied out: a virtual machine's host gives the first toucher new pages,
-        which takes longer than the copy."""
-        for name in ("back", "warm"):
-            shutil.copyfile(self.scratch / "large", self.scratch / name)
-        for name in ("back", "warm"):
-            (self.scratch / name).unlink()
+    def filled_image(self):
+        """All of it has memory: a virtual machine's host gives whoever touches memory first new
+        pages, which takes longer than the copy."""
+        image = self.image()
+        with image.open("r+b") as file:
+            file.seek(64 << 20)
+            for _ in range((LARGE_BYTES >> 20) + 64):
+                file.write(bytes(1 << 20))
+        return image
 
     def measure_once(self):
-        many, flat, large = (self.scratch / name for name in ("many", "flat", "large"))
-        image = self.image()
-        work = "10,000 files, 100 folders, in"
-        self.add(work, "splitring", self.run(self.splitring, "fat", "add", f"raw:{image}", many))
-        image = self.image()
-        self.add(work, "mcopy", self.run("mcopy", "-s", "-i", image, many, "::"))
-        self.add(work, "cp -r", self.run("cp", "-r", many, self.scratch / "copy"))
+        self.measure_small()
+        self.measure_large()
+        self.measure_mounts()
+        self.measure_in_process()
+
+    def measure_small(self):
+        many = self.scratch / "many"
+        self.time(MANY, "splitring", self.splitring, "fat", "add", f"raw:{self.image()}", many)
+        self.time(MANY, "mcopy", "mcopy", "-s", "-i", self.image(), many, "::")
+        self.time(MANY, "cp -r", "cp", "-r", many, self.scratch / "copy")
         shutil.rmtree(self.scratch / "copy")
-        image = self.image()
-        self.add("10,000 files, 1 folder, in", "splitring",
-                 self.run(self.splitring, "fat", "add", f"raw:{image}", flat))
+        self.time(FLAT, "splitring", self.splitring, "fat", "add", f"raw:{self.image()}",
+                  self.scratch / "flat")
+
+    def measure_large(self):
+        large, image = self.scratch / "large", self.scratch / "fat.img"
+        fat, disk = (self.splitring, "fat"), f"raw:{image}"
         for subject, put, get in (
-                ("splitring", (self.splitring, "fat", "put"), (self.splitring, "fat", "get")),
-                ("mcopy", ("mcopy", "-i"), ("mcopy", "-i"))):
-            image = self.image()
-            back = self.scratch / "back"
-            self.warm()
-            ours = subject == "splitring"
-            self.add("1 GiB in", subject,
-                     self.run(*put, f"raw:{image}", large, "large") if ours else
-                     self.run(*put, image, large, "::large"))
-            self.add("1 GiB out", subject,
-                     self.run(*get, f"raw:{image}", "large", back) if ours else
-                     self.run(*get, image, "::large", back))
-            back.unlink()
+                ("splitring", (*fat, "put", disk, large, "large"), (*fat, "cat", disk, "large")),
+                ("mtools", ("mcopy", "-i", image, large, "::large"),
+                 ("mtype", "-i", image, "::large")),
+                (RAW, ("dd", "bs=1M", "conv=notrunc", "seek=64", f"if={large}", f"of={image}"),
+                 ("dd", "bs=1M", "skip=64", "count=1024", f"if={image}"))):
+            self.filled_image()
+            self.time(IN, subject, *put)
+            self.time(OUT, subject, *get)
+
+    def measure_mounts(self):
         image = self.image("32G")
-        self.add("mount of 32 GiB", "splitring",
-                 self.run(self.splitring, "fat", "info", f"raw:{image}"))
+        self.time(MOUNT, "splitring", self.splitring, "fat", "info", f"raw:{image}")
+        self.run(self.splitring, "fat", "add", f"raw:{image}", self.scratch / "many")
+        with image.open("r+b") as file:
+            file.seek(FAT32_STATE)
+            file.write(b"\1")
+        self.time(RECOVERY, "splitring", self.splitring, "fat", "touch", f"raw:{image}", "x")
         image.unlink()
 
-    def median(self, work, subject):
-        return statistics.median(self.samples[work, subject])
-
-    def rows(self):
-        for work, subject in self.samples:
-            yield work, subject, "ms", self.median(work, subject)
-
-    def print_table(self):
-        print("\nFAT")
-        for work, subject, unit, value in self.rows():
-            print(f"  {work:38s} {subject:12s} {value:10.2f} {unit}")
-        for work, subject, other, most in RATIOS:
-            ratio = self.median(work, subject) / self.median(work, other)
-            print(f"  {'met ' if ratio <= most else 'MISS'} {work}: {subject} takes {ratio:.2f} x "
-                  f"the time of {other} (at most {most:.2f})")
-        for work, subject, most in BOUNDS:
-            value = self.median(work, subject)
-            print(f"  {'met ' if value <= most else 'MISS'} {work}: {value:.2f} ms (at most {most})")
+    def measure_in_process(self):
+        image = self.scratch / "fat.img"
+        with image.open("wb") as file:
+            file.truncate(LARGE_BYTES * 5 // 2)
+        reads = json.loads(self.run(self.load, "reads", image, keep=True)[1])
+        for name, subject in (("raw_us", "raw disk"), ("whole_us", "1 GiB in one piece"),
+                              ("scattered_us", "65,536 pieces")):
+            self.add(READS, subject, reads[name] / 1e3)
+        names = json.loads(self.run(self.load, "names", image, keep=True)[1])
+        self.add(LOOKUP, "the first one", names["first_us"] / 1e3)
+        self.add(LOOKUP, "splitring", names["lookup_us"] / 1e3)
+        image.unlink()
