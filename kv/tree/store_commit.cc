@@ -57,7 +57,10 @@ void TreeStore::lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane) {
     ring_.move_end(*written);
     if (written->at - active_from_ > checkpoint_bytes_)
       ring_is_long_.store(true, std::memory_order_relaxed);
-    state_.load(std::memory_order_acquire)->active->visible.store(last, std::memory_order_release);
+    // A relaxed one behind these may have been shown already.
+    auto& visible = state_.load(std::memory_order_acquire)->active->visible;
+    if (visible.load(std::memory_order_relaxed) < last)
+      visible.store(last, std::memory_order_release);
     durable_.store(last, std::memory_order_release);
   } else if (!failure_) {
     failure_ = written.error();
@@ -93,7 +96,8 @@ void TreeStore::gather(std::unique_lock<std::mutex>& lock) {
 // Until the batch of that transaction, which is pending or in flight, is over or somebody has to
 // lead it; or earlier. Precondition: locked, somebody leads. Unlocks.
 void TreeStore::await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence) {
-  const bool in_flight = sequence <= flight_.last_sequence();
+  // While who leads still gathers, nothing is in flight: what it will write is pending.
+  const bool in_flight = !flight_.empty() && sequence <= flight_.last_sequence();
   const Bell& bell = bells_[in_flight ? pending_bell_ ^ 1 : pending_bell_];
   const Bell::Ticket ticket = bell.ticket();
   lock.unlock();

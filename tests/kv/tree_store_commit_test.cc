@@ -185,6 +185,20 @@ TEST_F(TreeStoreCommit, ThoseWhoCommitDuringAFlushShareTheNextOne) {
     EXPECT_TRUE(*session_->view()->get(kDefaultTree, "key" + std::to_string(i)));
 }
 
+// Who waits while another gathers a batch is woken when that is over, though nothing else follows.
+TEST_F(TreeStoreCommit, ARelaxedOneThatComesWhileABatchIsGatheredIsWoken) {
+  const auto commit = [&](Session& session, kv::Durability durability) {
+    for (int i = 0; i < 3000; i++) {
+      const Result<> done = put(session, "key" + std::to_string(i % 10), durability);
+      ASSERT_TRUE(done) << done.error().what;
+    }
+  };
+  const auto other = std::move(*store_->session());
+  std::thread relaxed([&] { commit(*other, kv::Durability::kRelaxed); });
+  commit(*session_, kv::Durability::kDurable);
+  relaxed.join();
+}
+
 TEST_F(TreeStoreCommit, ADiskThatFailsWakesAllWhoWait) {
   gate_->shut();
   std::atomic<int> bodies{0};
