@@ -1,62 +1,64 @@
 #include "kv/tree/memtable.h"
 
 #include <algorithm>
-#include <cassert>
 #include <new>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "kv/tree/key_order.h"
+
 namespace splitring::kv {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{256} << 10;
+// Few pages at first, then huge ones.
+constexpr size_t kFirstChunk = size_t{256} << 10;
+constexpr size_t kChunk = size_t{4} << 20;
 constexpr size_t kFirstTable = 1024;
+constexpr size_t kCacheLine = 64;
 constexpr size_t kSkip = kBranchBytes + kTreeBytes;
 
 uint64_t hash_key(std::string_view key) { return XXH3_64bits(key.data(), key.size()); }
-
-// Eight bytes, zeroes behind a shorter text, as a number that orders as they do.
-uint64_t order_of(std::string_view text) {
-  if (text.size() >= 8)
-    return __builtin_bswap64(load_le<uint64_t>(reinterpret_cast<const std::byte*>(text.data())));
-  uint64_t order = 0;
-  for (size_t i = 0; i < 8; i++)
-    order = order << 8 | (i < text.size() ? static_cast<uint8_t>(text[i]) : 0);
-  return order;
-}
 uint64_t order_of_realm(std::string_view key) { return order_of(key.substr(0, kSkip)); }
 uint64_t order_of_rest(std::string_view key) {
   return order_of(key.substr(std::min(kSkip, key.size())));
 }
 
+LargeMemory must_have(size_t bytes) {
+  auto memory = LargeMemory::reserve(bytes);
+  if (!memory) throw std::bad_alloc();
+  return std::move(*memory);
+}
+
 }  // namespace
 
-Memtable::Memtable() {
-  tables_.push_back(std::make_unique<Table>(
-      Table{kFirstTable - 1, std::make_unique<std::atomic<Node*>[]>(kFirstTable)}));
-  table_.store(tables_.back().get(), std::memory_order_release);
-}
+Memtable::Memtable() { use_table(kFirstTable); }
 
 Memtable::~Memtable() = default;
 
-void* Memtable::take(size_t bytes) {
+void* Memtable::take(size_t bytes, size_t alignment) {
+  const size_t skipped = -reinterpret_cast<uintptr_t>(at_) & (alignment - 1);
+  if (skipped < static_cast<size_t>(end_ - at_)) at_ += skipped;
   bytes = (bytes + 7) / 8 * 8;
   if (static_cast<size_t>(end_ - at_) < bytes) {
-    const size_t chunk = std::max(bytes, kChunkBytes);
-    chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(chunk));
-    at_ = chunks_.back().get();
-    end_ = at_ + chunk;
+    chunks_.push_back(must_have(std::max(bytes, chunks_.empty() ? kFirstChunk : kChunk)));
+    at_ = chunks_.back().bytes().data();
+    end_ = at_ + chunks_.back().bytes().size();
   }
   std::byte* const taken = at_;
   at_ += bytes;
-  bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  bytes_.store(this->bytes() + bytes, std::memory_order_relaxed);
   return taken;
+}
+
+void Memtable::keep(LargeMemory memory) {
+  bytes_.store(bytes() + memory.bytes().size(), std::memory_order_relaxed);
+  chunks_.insert(chunks_.begin(), std::move(memory));  // what is taken comes from the last one
 }
 
 Memtable::Node* Memtable::find_in(const Table& table, std::string_view key, uint64_t hash) const {
   for (size_t i = hash & table.mask;; i = (i + 1) & table.mask) {
-    Node* const node = table.slots[i].load(std::memory_order_acquire);
+    Node* const node = table.slots()[i].load(std::memory_order_acquire);
     if (node == nullptr || (node->hash_ == hash && node->key() == key)) return node;
   }
 }
@@ -65,23 +67,30 @@ const Memtable::Node* Memtable::find(std::string_view key) const {
   return find_in(*table_.load(std::memory_order_acquire), key, hash_key(key));
 }
 
-void Memtable::add_to_table(Node& node) {
-  const auto place = [](const Table& table, Node& added) {
-    size_t i = added.hash_ & table.mask;
-    while (table.slots[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & table.mask;
-    table.slots[i].store(&added, std::memory_order_release);
-  };
-  const Table& table = *tables_.back();
-  if (keys() * 2 <= table.mask) return place(table, node);
-  const size_t slots = (table.mask + 1) * 4;
-  auto larger =
-      std::make_unique<Table>(Table{slots - 1, std::make_unique<std::atomic<Node*>[]>(slots)});
-  for (Node* each = first_[0].load(std::memory_order_relaxed); each != nullptr;
-       each = each->links()[0].load(std::memory_order_relaxed))
-    place(*larger, *each);  // the new one among them
-  for (Node* each : added_) place(*larger, *each);
-  tables_.push_back(std::move(larger));
+// With every node there is in it.
+void Memtable::use_table(size_t slots) {
+  tables_.push_back(
+      std::make_unique<Table>(Table{slots - 1, must_have(slots * sizeof(std::atomic<Node*>))}));
+  for (Node* node = first_[0].load(std::memory_order_relaxed); node != nullptr;
+       node = node->links()[0].load(std::memory_order_relaxed))
+    place(*node);
   table_.store(tables_.back().get(), std::memory_order_release);
+}
+
+void Memtable::place(Node& node) {
+  const Table& table = *tables_.back();
+  size_t i = node.hash_ & table.mask;
+  while (table.slots()[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & table.mask;
+  table.slots()[i].store(&node, std::memory_order_release);
+}
+
+// Precondition: it is in the list.
+void Memtable::add_to_table(Node& node) {
+  keys_.store(keys() + 1, std::memory_order_relaxed);
+  if (const size_t mask = tables_.back()->mask; keys() * 2 > mask)
+    use_table((mask + 1) * 4);
+  else
+    place(node);
 }
 
 Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** links,
@@ -98,10 +107,12 @@ Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** lin
   Node* found = nullptr;
   for (size_t level = kLevels; level-- > 0;) {
     Node* next = row[level].load(std::memory_order_acquire);
+    if (level > 0) __builtin_prefetch(row[level - 1].load(std::memory_order_relaxed));
     while (next != nullptr && next != found && is_before(*next)) {
       at = next;
       row = next->links();
       next = row[level].load(std::memory_order_acquire);
+      if (level > 0) __builtin_prefetch(row[level - 1].load(std::memory_order_relaxed));
     }
     found = next;  // not before the key: no need to compare it again below
     if (links != nullptr) links[level] = &row[level];
@@ -111,98 +122,61 @@ Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** lin
 }
 
 Memtable::Version* Memtable::make_version(ChangeKind kind, Bytes payload, uint64_t sequence) {
-  auto* const version = new (take(sizeof(Version) + payload.size()))
-      Version{sequence, nullptr, static_cast<uint32_t>(payload.size()), kind};
-  if (!payload.empty()) std::memcpy(version + 1, payload.data(), payload.size());
-  return version;
+  return new (take(sizeof(Version)))
+      Version{sequence, nullptr, payload.data(), static_cast<uint32_t>(payload.size()), kind};
 }
 
-Memtable::Node* Memtable::make_node(std::string_view key, uint64_t hash, const Version* version) {
+Memtable::Node* Memtable::make_node(std::string_view key) {
   uint32_t levels = 1;
   random_ = random_ * 6364136223846793005 + 1442695040888963407;
   for (uint64_t bits = random_ >> 32; levels < kLevels && (bits & 3) == 0; bits >>= 2) levels++;
-  auto* const node = new (take(sizeof(Node) + levels * sizeof(std::atomic<Node*>))) Node;
-  auto* const text = static_cast<char*>(take(key.size()));
-  std::memcpy(text, key.data(), key.size());
-  node->key_ = text;
+  // In one line of the processor's cache, mostly: a search looks at many of them.
+  auto* const node =
+      new (take(sizeof(Node) + levels * sizeof(std::atomic<Node*>), kCacheLine)) Node;
+  node->key_ = key.data();
   node->key_bytes_ = static_cast<uint32_t>(key.size());
-  node->hash_ = hash;
+  node->hash_ = hash_key(key);
   node->realm_ = order_of_realm(key);
   node->head_ = order_of_rest(key);
   node->levels_ = levels;
-  node->newest_.store(version, std::memory_order_relaxed);
   for (size_t level = 0; level < levels; level++)
     new (&node->links()[level]) std::atomic<Node*>(nullptr);
   return node;
 }
 
-Memtable::Node* Memtable::hang_on(std::string_view key, uint64_t hash, Version* version) {
-  Node* const node = find_in(*tables_.back(), key, hash);
-  if (node == nullptr) return nullptr;
-  version->older = node->newest_.load(std::memory_order_relaxed);
-  node->newest_.store(version, std::memory_order_release);
-  return node;
+void Memtable::hang_on(Node& node, Version& version) {
+  version.older = node.newest_.load(std::memory_order_relaxed);
+  node.newest_.store(&version, std::memory_order_release);
 }
 
 Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes payload,
                               uint64_t sequence) {
-  auto* const version = make_version(kind, payload, sequence);
-  const uint64_t hash = hash_key(key);
-  if (Node* const there = hang_on(key, hash, version)) return *there;
+  changes_.store(changes() + 1, std::memory_order_relaxed);
+  auto* const bytes = static_cast<std::byte*>(take(payload.size()));
+  if (!payload.empty()) std::memcpy(bytes, payload.data(), payload.size());
+  Version* const version = make_version(kind, {bytes, payload.size()}, sequence);
+  if (Node* const there = find_in(*tables_.back(), key, hash_key(key)); there != nullptr) {
+    hang_on(*there, *version);
+    return *there;
+  }
   std::atomic<Node*>* links[kLevels];
   descend(key, links, nullptr);
-  Node* const node = make_node(key, hash, version);
+  auto* const text = static_cast<char*>(take(key.size()));
+  std::memcpy(text, key.data(), key.size());
+  Node* const node = make_node({text, key.size()});
+  node->newest_.store(version, std::memory_order_relaxed);
   for (size_t level = 0; level < node->levels_; level++)
     node->links()[level].store(links[level]->load(std::memory_order_relaxed),
                                std::memory_order_relaxed);
   for (size_t level = 0; level < node->levels_; level++)
     links[level]->store(node, std::memory_order_release);
-  keys_.store(keys() + 1, std::memory_order_relaxed);
   add_to_table(*node);
   return *node;
 }
 
-void Memtable::add(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence) {
-  assert(first_[0].load(std::memory_order_relaxed) == nullptr);
-  auto* const version = make_version(kind, payload, sequence);
-  const uint64_t hash = hash_key(key);
-  if (hang_on(key, hash, version) != nullptr) return;
-  added_.push_back(make_node(key, hash, version));
-  keys_.store(keys() + 1, std::memory_order_relaxed);
-  add_to_table(*added_.back());
-}
-
-void Memtable::put_in_order() {
-  struct Entry {
-    uint64_t realm;
-    uint64_t head;
-    Node* node;
-  };
-  std::vector<Entry> entries;
-  entries.reserve(added_.size());
-  for (Node* node : added_) entries.push_back({node->realm_, node->head_, node});
-  added_ = {};
-  std::ranges::sort(entries, [](const Entry& a, const Entry& b) {
-    if (a.realm != b.realm) return a.realm < b.realm;
-    if (a.head != b.head) return a.head < b.head;
-    return a.node->key() < b.node->key();
-  });
-  std::atomic<Node*>* ends[kLevels];
-  for (size_t level = 0; level < kLevels; level++) ends[level] = &first_[level];
-  constexpr size_t kAhead = 8;
-  for (size_t i = 0; i < entries.size(); i++) {
-    if (i + kAhead < entries.size()) __builtin_prefetch(&entries[i + kAhead].node->levels_);
-    Node* const node = entries[i].node;
-    for (size_t level = 0; level < node->levels_; level++) {
-      ends[level]->store(node, std::memory_order_release);
-      ends[level] = &node->links()[level];
-    }
-  }
-}
-
 void Memtable::unhook(Node& node) {
-  node.newest_.store(node.newest_.load(std::memory_order_relaxed)->older,
-                     std::memory_order_release);
+  Version* const newest = node.newest_.load(std::memory_order_relaxed);
+  node.newest_.store(newest->older, std::memory_order_release);
 }
 
 const Memtable::Node* Memtable::lower_bound(std::string_view key) const {

@@ -6,9 +6,7 @@
 // to its own. Versions of a transaction that is rolled back are unhooked; their memory stays until
 // the memtable goes.
 //
-// In order: a skip list. By key: a hash table beside it, which a get looks at alone. What is
-// replayed when a store is opened is put in order once, at the end: a search of the list for each
-// key would be most of the time that an open takes.
+// In order: a skip list. By key: a hash table beside it, which a get looks at alone.
 #pragma once
 
 #include <atomic>
@@ -17,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kv/tree/large_memory.h"
 #include "kv/tree/page.h"
 
 namespace splitring::kv {
@@ -31,12 +30,11 @@ class Memtable {
  public:
   struct Version {
     uint64_t sequence;
-    const Version* older;
+    Version* older;
+    const std::byte* at;
     uint32_t bytes;
     ChangeKind kind;
-    [[nodiscard]] Bytes payload() const {
-      return {reinterpret_cast<const std::byte*>(this + 1), bytes};
-    }
+    [[nodiscard]] Bytes payload() const { return {at, bytes}; }
   };
 
   class Node {
@@ -53,6 +51,7 @@ class Memtable {
 
    private:
     friend class Memtable;
+    friend class MemtableFill;
     // One for each level, directly behind the node.
     [[nodiscard]] const std::atomic<Node*>* links() const {
       return reinterpret_cast<const std::atomic<Node*>*>(this + 1);
@@ -66,7 +65,7 @@ class Memtable {
     // behind them. So a search looks at few keys.
     uint64_t realm_ = 0;
     uint64_t head_ = 0;
-    std::atomic<const Version*> newest_{nullptr};
+    std::atomic<Version*> newest_{nullptr};
     uint64_t hash_ = 0;
     const char* key_ = nullptr;
     uint32_t key_bytes_ = 0;
@@ -80,10 +79,6 @@ class Memtable {
 
   // The writer's.
   Node& put(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
-  // The same before anybody else sees the memtable; in no order, so that only find() works, until
-  // put_in_order().
-  void add(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
-  void put_in_order();
   // Takes away the newest version. Precondition: of the transaction that is being rolled back.
   void unhook(Node& node);
 
@@ -95,39 +90,53 @@ class Memtable {
   [[nodiscard]] const Node* before(std::string_view key) const;
   [[nodiscard]] bool empty() const { return keys() == 0; }
   [[nodiscard]] uint64_t keys() const { return keys_.load(std::memory_order_relaxed); }
+  // Changes that were ever made to it.
+  [[nodiscard]] uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
   // The last transaction that readers may see.
   std::atomic<uint64_t> visible{0};
 
  private:
+  friend class MemtableFill;
   static constexpr size_t kLevels = 14;
   struct Table {
     size_t mask;
-    std::unique_ptr<std::atomic<Node*>[]> slots;
+    LargeMemory memory;  // of the slots, empty at first
+    [[nodiscard]] std::atomic<Node*>* slots() const {
+      return reinterpret_cast<std::atomic<Node*>*>(memory.bytes().data());
+    }
   };
 
-  void* take(size_t bytes);
+  void* take(size_t bytes, size_t alignment = 8);
+  void keep(LargeMemory memory);
+  // Shows the payload where it is.
   Version* make_version(ChangeKind kind, Bytes payload, uint64_t sequence);
-  Node* make_node(std::string_view key, uint64_t hash, const Version* version);
-  // Hangs the version on the key's node, if there is one.
-  Node* hang_on(std::string_view key, uint64_t hash, Version* version);
+  // Shows the key where it is.
+  Node* make_node(std::string_view key);
+  static void hang_on(Node& node, Version& version);
   Node* find_in(const Table& table, std::string_view key, uint64_t hash) const;
   // The first node that is not before `key`; where in each level a node with that key would be
   // linked, and the last node before it, as far as they are asked for.
   Node* descend(std::string_view key, std::atomic<Node*>** links, Node** last) const;
   void add_to_table(Node& node);
+  void use_table(size_t slots);
+  void place(Node& node);
+  void prefetch_slot(const Node& node) const {
+    const Table& table = *tables_.back();
+    __builtin_prefetch(&table.slots()[node.hash_ & table.mask]);
+  }
 
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  std::vector<LargeMemory> chunks_;
   std::byte* at_ = nullptr;
   std::byte* end_ = nullptr;
   std::atomic<uint64_t> keys_{0};
+  std::atomic<uint64_t> changes_{0};
   std::atomic<uint64_t> bytes_{0};
   uint64_t random_ = 0x853c49e6748fea9b;
   mutable std::atomic<Node*> first_[kLevels]{};
   std::vector<std::unique_ptr<Table>> tables_;  // the last one is in use; readers may be in others
   std::atomic<const Table*> table_{nullptr};
-  std::vector<Node*> added_;  // and not in order yet
 };
 
 }  // namespace splitring::kv

@@ -8,15 +8,12 @@ namespace splitring::kv {
 Result<std::unique_ptr<PageCache>> PageCache::create(size_t bytes, Epochs& epochs) {
   constexpr size_t kMostFrames = (size_t{1} << kFrameBits) - 1;
   const size_t frames = std::clamp(bytes, kLeastBytes, kMostFrames * kPageBytes) / kPageBytes;
-  void* const memory = ::mmap(nullptr, frames * kPageBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return fail_errno("page cache", errno);
-  ::madvise(memory, frames * kPageBytes, MADV_HUGEPAGE);  // only faster
-  std::unique_ptr<std::byte, Unmap> owned(static_cast<std::byte*>(memory),
-                                          Unmap{frames * kPageBytes});
+  LargeMemory memory = TRY(LargeMemory::reserve(frames * kPageBytes));
   // Twice as many slots as frames: a set is full before the frames are gone once in thousands.
   const size_t sets = std::bit_ceil(2 * frames / kWays);
-  return std::unique_ptr<PageCache>(new PageCache(epochs, std::move(owned), frames, sets));
+  LargeMemory table = TRY(LargeMemory::reserve(sets * kWays * sizeof(uint64_t)));
+  return std::unique_ptr<PageCache>(
+      new PageCache(epochs, std::move(memory), std::move(table), frames, sets));
 }
 
 // A handful of frames a thread is lost to the cache when the thread leaves it, unless they are put
@@ -29,7 +26,7 @@ PageCache::Supply::~Supply() {
     // No page has this number.
     constexpr uint64_t kNoPage = (uint64_t{1} << (64 - kPageShift)) - 1;
     for (size_t tries = 0; tries < cache_.sets_ * kWays; tries++) {
-      auto& slot = cache_.table_[set++ % (cache_.sets_ * kWays)];
+      auto& slot = cache_.slots()[set++ % (cache_.sets_ * kWays)];
       uint64_t empty = 0;
       if (slot.compare_exchange_strong(empty, kNoPage << kPageShift | frame)) break;
     }
@@ -71,7 +68,7 @@ void PageCache::Supply::evict() noexcept {
   for (size_t turn = 0; turn < 2 * cache_.sets_ && got < kLot; turn++) {
     const size_t set = cache_.hand_.fetch_add(1, std::memory_order_relaxed) & (cache_.sets_ - 1);
     for (size_t i = 0; i < kWays; i++)
-      got += give_up_one(cache_.table_[set * kWays + i], false) ? 1 : 0;
+      got += give_up_one(cache_.slots()[set * kWays + i], false) ? 1 : 0;
   }
   seal();
 }

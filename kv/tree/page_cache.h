@@ -9,8 +9,6 @@
 // it has, there is none: the reader goes on with memory of its own that is not shared.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +19,7 @@
 #include "base/result.h"
 #include "kv/tree/epochs.h"
 #include "kv/tree/format.h"
+#include "kv/tree/large_memory.h"
 
 namespace splitring::kv {
 
@@ -46,7 +45,7 @@ class PageCache {
   }
 
   [[nodiscard]] std::byte* frame_bytes(uint32_t frame) noexcept {
-    return memory_.get() + size_t{frame} * kPageBytes;
+    return memory_.bytes().data() + size_t{frame} * kPageBytes;
   }
   [[nodiscard]] size_t frames() const { return frames_; }
 
@@ -57,32 +56,30 @@ class PageCache {
   static constexpr uint64_t kUsed = uint64_t{1} << kFrameBits;
   static_assert(kPageShift <= 25);  // 39 bits of page number: 2 PiB
 
-  struct Unmap {
-    size_t bytes = 0;
-    void operator()(std::byte* memory) const noexcept { ::munmap(memory, bytes); }
-  };
-
-  PageCache(Epochs& epochs, std::unique_ptr<std::byte, Unmap> memory, size_t frames, size_t sets)
+  PageCache(Epochs& epochs, LargeMemory memory, LargeMemory table, size_t frames, size_t sets)
       : epochs_(epochs),
         memory_(std::move(memory)),
         frames_(frames),
         sets_(sets),
-        table_(new std::atomic<uint64_t>[sets * kWays]()) {}
+        table_(std::move(table)) {}
 
   [[nodiscard]] static uint32_t frame_of(uint64_t entry) {
     return static_cast<uint32_t>(entry & (kUsed - 1));
   }
+  [[nodiscard]] std::atomic<uint64_t>* slots() const noexcept {
+    return reinterpret_cast<std::atomic<uint64_t>*>(table_.bytes().data());
+  }
   [[nodiscard]] std::atomic<uint64_t>* set_of(uint64_t page) noexcept {
     // Fibonacci hashing; the sets are a power of two.
     const uint64_t mixed = page * 0x9e3779b97f4a7c15 >> 32;
-    return table_.get() + (mixed & (sets_ - 1)) * kWays;
+    return slots() + (mixed & (sets_ - 1)) * kWays;
   }
 
   Epochs& epochs_;
-  const std::unique_ptr<std::byte, Unmap> memory_;
+  const LargeMemory memory_;
   const size_t frames_;
   const size_t sets_;
-  const std::unique_ptr<std::atomic<uint64_t>[]> table_;
+  const LargeMemory table_;       // of entries
   std::atomic<size_t> fresh_{0};  // frames that were never used begin here
   std::atomic<size_t> hand_{0};   // the set that is looked at next for something to give up
 };

@@ -4,12 +4,10 @@
 #include <cstdlib>
 #include <new>
 
-#include "fs/tar/lane_memory.h"
-
 namespace splitring::kv {
 namespace {
 
-constexpr uint64_t kWindowBytes = uint64_t{1} << 20;
+constexpr uint64_t kLargestBlock = 4096;  // of a disk
 
 DiskBatch header_of(const std::byte* at) {
   DiskBatch header;
@@ -89,36 +87,6 @@ Result<RingLog::Position> RingLog::write(Batch& batch, BlockQueue& lane, bool fl
                   flush ? position + padded : uint64_t{header.durable_position}};
 }
 
-// What has been read of the ring, moving on with the replay.
-class RingLog::Window {
- public:
-  Window(const Shape& shape, BlockQueue& lane) : shape_(shape), lane_(lane) {}
-
-  // Bytes of the ring from `position`, or none if they would cross its end.
-  Result<std::span<std::byte>> bytes(uint64_t position, uint64_t count) {
-    const uint64_t left = shape_.bytes - position % shape_.bytes;
-    if (count > left) return std::span<std::byte>();
-    if (position < first_ || position + count > first_ + length_) {
-      const uint64_t length = std::min(left, std::max(kWindowBytes, round_up(count, kPageBytes)));
-      if (memory_.bytes().size() < length) memory_ = TRY(LaneMemory::allocate(lane_, length));
-      length_ = 0;
-      const Sectors place =
-          Sectors::from_bytes(shape_.first_page * kPageBytes + position % shape_.bytes);
-      TRY_VOID(lane_.read(place, memory_.bytes().first(length)));
-      first_ = position;
-      length_ = length;
-    }
-    return memory_.bytes().subspan(position - first_, count);
-  }
-
- private:
-  const Shape& shape_;
-  BlockQueue& lane_;
-  LaneMemory memory_;
-  uint64_t first_ = 0;
-  uint64_t length_ = 0;
-};
-
 Result<uint64_t> RingLog::replay_batch(Bytes batch, uint64_t last, const Visit& visit) {
   const auto bad = [] { return fail(Errc::kInvalid, "a batch in the ring makes no sense"); };
   while (!batch.empty()) {
@@ -147,26 +115,44 @@ Result<uint64_t> RingLog::replay_batch(Bytes batch, uint64_t last, const Visit& 
   return last;
 }
 
-Result<std::span<std::byte>> RingLog::whole_batch(Window& window, uint64_t position) const {
-  const auto head = TRY(window.bytes(position, shape_.block_bytes));
+Result<std::span<std::byte>> RingLog::whole_batch(RingReader& reader, uint64_t position) const {
+  const auto head = TRY(reader.bytes(position, sizeof(DiskBatch)));
+  if (head.empty()) return head;
   const DiskBatch header = header_of(head.data());
   const uint64_t bytes = header.bytes;
   if (header.magic != kBatchMagic || bytes <= sizeof header || bytes > most_batch_bytes() ||
       header.position != position || position - begin_ + bytes > shape_.bytes)
     return std::span<std::byte>();
-  const auto batch = TRY(window.bytes(position, bytes));
+  const auto batch = TRY(reader.bytes(position, bytes));
   if (batch.empty() ||
       hash_batch(batch.data(), bytes, shape_.store_id) != Hash{header.hash_low, header.hash_high})
     return std::span<std::byte>();
   return batch;
 }
 
+// At the end; or, if it was written when the store was on a disk with larger blocks, at the next of
+// those; or, if it did not fit before the ring's end, at its beginning.
+Result<std::span<std::byte>> RingLog::next_batch(RingReader& reader) const {
+  const uint64_t at = end_.at;
+  uint64_t tried = UINT64_MAX;
+  for (const uint64_t position :
+       {at, round_up(at, kLargestBlock), at % shape_.bytes == 0 ? at : at + room_to_end(at)}) {
+    if (position == tried || position - begin_ >= shape_.bytes) continue;
+    tried = position;
+    const auto batch = TRY(whole_batch(reader, position));
+    if (batch.empty()) continue;
+    const DiskBatch header = header_of(batch.data());
+    if (Hash{header.previous_hash_low, header.previous_hash_high} == end_.hash) return batch;
+  }
+  return std::span<std::byte>();
+}
+
 // A batch that is torn was the last one. One behind it was written once it had been durable.
-Result<> RingLog::look_for_lost(Window& window) const {
-  const uint64_t reach = most_batch_bytes() + shape_.block_bytes;
+Result<> RingLog::look_for_lost(RingReader& reader) const {
+  const uint64_t reach = most_batch_bytes() + kLargestBlock;
   for (uint64_t at = end_.at; at < end_.at + reach && at - begin_ < shape_.bytes;
-       at += shape_.block_bytes) {
-    const auto batch = TRY(whole_batch(window, at));
+       at += kSectorSize) {
+    const auto batch = TRY(whole_batch(reader, at));
     if (batch.empty() || header_of(batch.data()).durable_position <= end_.at) continue;
     return fail(Errc::kIo, "the ring is not what was written at position " +
                                std::to_string(end_.at) + ": transactions are missing");
@@ -174,25 +160,23 @@ Result<> RingLog::look_for_lost(Window& window) const {
   return {};
 }
 
-Result<uint64_t> RingLog::replay(BlockQueue& lane, const Visit& visit) {
-  Window window(shape_, lane);
-  uint64_t last = 0;
-  uint64_t at = end_.at;
-  while (at - begin_ < shape_.bytes) {
-    const auto batch = TRY(whole_batch(window, at));
-    const DiskBatch header = batch.empty() ? DiskBatch() : header_of(batch.data());
-    if (!batch.empty() && Hash{header.previous_hash_low, header.previous_hash_high} == end_.hash) {
-      last = TRY(replay_batch(batch.subspan(sizeof header), last, visit));
-      at += round_up(header.bytes, shape_.block_bytes);
-      end_ = {at, {header.hash_low, header.hash_high}, at};
-      continue;
-    }
-    // A batch that did not fit before the ring's end is at its beginning.
-    if (at != end_.at || at % shape_.bytes == 0) break;
-    at += room_to_end(at);
+Result<RingLog::Replay> RingLog::replay(BlockQueue& lane, const Visit& visit) {
+  const auto reader = TRY(RingReader::create(shape_.first_page, shape_.bytes, begin_, lane));
+  Replay found;
+  while (true) {
+    const auto batch = TRY(next_batch(*reader));
+    if (batch.empty()) break;
+    const DiskBatch header = header_of(batch.data());
+    found.last_sequence =
+        TRY(replay_batch(batch.subspan(sizeof header), found.last_sequence, visit));
+    const uint64_t at = header.position + round_up(header.bytes, kSectorSize);
+    end_ = {at, {header.hash_low, header.hash_high}, at};
   }
-  TRY_VOID(look_for_lost(window));
-  return last;
+  TRY_VOID(look_for_lost(*reader));
+  if (found.last_sequence != 0) found.memory = std::move(*reader).take(end_.at);
+  // What is written next begins at a block of this disk; `durable` stays the end of what was found.
+  end_.at = round_up(end_.at, shape_.block_bytes);
+  return found;
 }
 
 }  // namespace splitring::kv

@@ -14,6 +14,7 @@
 
 #include "blkimage/block_device.h"
 #include "kv/tree/page.h"
+#include "kv/tree/ring_reader.h"
 
 namespace splitring::kv {
 
@@ -79,7 +80,8 @@ class RingLog {
   // What is before this position is in the trees and may be written over.
   void forget_before(uint64_t position) { begin_ = position; }
 
-  // Of a replay: each change in order, and whether to go on.
+  // Of a replay: each change in order, and whether to go on. What it shows stays as long as the
+  // memory that the replay returns.
   struct Replayed {
     uint64_t sequence;
     uint8_t kind;
@@ -87,17 +89,21 @@ class RingLog {
     Bytes payload;
   };
   using Visit = std::function<Result<>(const Replayed& change)>;
-  // Calls `visit` with every change behind the beginning. Returns the last sequence number, 0 for
-  // none. Errors: the medium's; kInvalid: a batch that is whole and makes no sense; kIo: a batch
-  // that had been durable is not what was written.
-  Result<uint64_t> replay(BlockQueue& lane, const Visit& visit);
+  struct Replay {
+    uint64_t last_sequence = 0;  // 0: there was none
+    LargeMemory memory;
+  };
+  // Calls `visit` with every change behind the beginning. Errors: the medium's; kInvalid: a batch
+  // that is whole and makes no sense; kIo: a batch that had been durable is not what was written.
+  Result<Replay> replay(BlockQueue& lane, const Visit& visit);
 
  private:
-  class Window;
-  // Whether the batch at `position` is whole; none: it is not. Follows whatever hash comes before
+  // The batch at `position`, if it is whole; none: it is not. Follows whatever hash comes before
   // it.
-  Result<std::span<std::byte>> whole_batch(Window& window, uint64_t position) const;
-  Result<> look_for_lost(Window& window) const;
+  Result<std::span<std::byte>> whole_batch(RingReader& reader, uint64_t position) const;
+  // The batch that follows the end, wherever that may be; none: there is none.
+  Result<std::span<std::byte>> next_batch(RingReader& reader) const;
+  Result<> look_for_lost(RingReader& reader) const;
   [[nodiscard]] static Result<uint64_t> replay_batch(Bytes batch, uint64_t last,
                                                      const Visit& visit);
   [[nodiscard]] uint64_t room_to_end(uint64_t position) const {

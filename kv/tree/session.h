@@ -92,6 +92,7 @@ class Session {
   Result<> edit_catalogue(const std::function<Result<>(State& next, TreeMerge& merge)>& edit);
   Result<uint64_t> run_tx(const Body& body, Durability durability);
   Result<> commit(Transaction& tx, Durability durability);
+  Result<bool> append_to_ring(Transaction& tx, Durability durability);
   Result<> commit_by_checkpoint(Transaction& tx);
 
   TreeStore& store_;

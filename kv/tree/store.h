@@ -132,6 +132,10 @@ class TreeStore {
     int64_t inner_pages = 0;
     int64_t value_pages = 0;
   };
+  // What may have to be replayed, at most: it takes a few hundredths of a second. At half of it, or
+  // at three eighths of the ring, a checkpoint begins.
+  static constexpr uint64_t kMostReplayedBytes = uint64_t{24} << 20;
+  static constexpr uint64_t kMostReplayedChanges = uint64_t{192} << 10;
   // What a checkpoint does besides: changes of the list of branches and snapshots.
   using Edit = std::function<Result<>(State& next, TreeMerge& merge)>;
 
@@ -149,6 +153,8 @@ class TreeStore {
   void gather(std::unique_lock<std::mutex>& lock);
   void await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence);
   void help(std::unique_lock<std::mutex>& lock, uint64_t sequence, BlockQueue& lane);
+  [[nodiscard]] bool has_room(uint64_t bytes) const;
+  bool await_checkpoint();
   void fail_store(const Error& error);
   [[nodiscard]] Result<> failure() const;
   [[nodiscard]] bool is_tight(const Memtable& memtable, bool grows) const;
@@ -184,6 +190,7 @@ class TreeStore {
   const Layout layout_;
   const uint64_t id_low_;
   const uint64_t id_high_;
+  const uint64_t compatible_features_;  // unknown ones are kept
   const uint64_t discard_above_bytes_;
   std::atomic<bool> can_discard_;
   std::atomic<uint64_t> discarded_{0};  // pages

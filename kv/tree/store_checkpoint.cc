@@ -136,6 +136,7 @@ Result<> TreeStore::write_superblock(const State& state, const Durable& durable,
   super.magic = kSuperMagic;
   super.version = kFormatVersion;
   super.page_bytes = kPageBytes;
+  super.features.compatible = compatible_features_;
   super.store_id_low = id_low_;
   super.store_id_high = id_high_;
   super.generation = state.generation;

@@ -142,15 +142,15 @@ bool TreeStore::is_tight(const Memtable& memtable, bool grows) const {
 Result<> Session::with_tx(const Body& body, Durability durability) {
   if (store_.read_only_) return fail(Errc::kPermission, "the store was opened to be read only");
   TRY_VOID(store_.failure());
-  const uint64_t memtable_bytes = TRY(run_tx(body, durability));
-  if (memtable_bytes > store_.checkpoint_bytes_ ||
+  const uint64_t changes = TRY(run_tx(body, durability));
+  if (changes > TreeStore::kMostReplayedChanges / 2 ||
       store_.ring_is_long_.load(std::memory_order_relaxed))
     return store_.has_thread_ ? store_.wake_thread()
                               : store_.checkpoint(reader_, *writing_, nullptr);
   return {};
 }
 
-// Returns the size of the memtable that it went to.
+// Returns the number of changes in the memtable that it went to.
 Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   std::unique_lock writer(store_.writer_mutex_);
   const Pin pinned(store_.epochs_, *writing_);
@@ -172,35 +172,57 @@ Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   writer.unlock();
   TRY_VOID(durability == Durability::kDurable ? store_.wait_durable(last, *lane_)
                                               : store_.publish_relaxed(last, *lane_));
-  return state.active->bytes();
+  return state.active->changes();
+}
+
+// Whether so much more may be replayed after a crash. Precondition: locked.
+bool TreeStore::has_room(uint64_t bytes) const {
+  const State& state = *state_.load(std::memory_order_acquire);
+  const uint64_t changes =
+      state.active->changes() + (state.frozen == nullptr ? 0 : state.frozen->changes());
+  const uint64_t more = flight_.bytes() + pending_.bytes() + bytes;
+  return ring_.has_room(more) && ring_.used_bytes() + more <= kMostReplayedBytes &&
+         changes <= kMostReplayedChanges;
+}
+
+// Until the checkpoint that is going on is over and has made room; false: none has.
+// Precondition: the writer's lock.
+bool TreeStore::await_checkpoint() {
+  const auto is_carried = [&] { return state_.load(std::memory_order_acquire)->frozen == nullptr; };
+  if (!has_thread_ || is_carried()) return false;
+  const std::lock_guard lock(checkpoint_mutex_);
+  return is_carried();
 }
 
 // Into what is pending for the ring; or, when there is no room for that, into the trees at once.
 // Precondition: the writer's lock.
 Result<> Session::commit(Transaction& tx, Durability durability) {
-  bool fits = !store_.is_tight(tx.memtable_, tx.grows_);
-  if (fits) {
-    std::unique_lock lock(store_.log_mutex_);
-    if (store_.failure_)
-      return fail_within("the store cannot be written to any more", *store_.failure_);
-    const uint64_t bytes = sizeof(DiskTransaction) + tx.log_.size();
-    const uint64_t most = store_.ring_.most_batch_bytes();
-    fits = bytes + sizeof(DiskBatch) <= most;
-    // What is pending goes first if both together are too long for a batch.
-    while (fits && store_.pending_.bytes() + bytes > most && !store_.failure_) {
-      store_.help(lock, store_.flight_.last_sequence(), *lane_);
-      lock.lock();
-    }
-    fits = fits && store_.ring_.has_room(store_.flight_.bytes() + store_.pending_.bytes() + bytes);
-    if (fits) {
-      store_.pending_.add(tx.sequence_, tx.changes_, tx.log_, !tx.written_.empty());
-      store_.pending_count_.fetch_add(1, std::memory_order_relaxed);
-      store_.last_sequence_ = tx.sequence_;
-      if (durability == Durability::kDurable) store_.must_flush_ = tx.sequence_;
-      return {};
-    }
-  }
+  do {
+    if (store_.is_tight(tx.memtable_, tx.grows_)) break;
+    if (TRY(append_to_ring(tx, durability))) return {};
+  } while (store_.await_checkpoint());
   return commit_by_checkpoint(tx);
+}
+
+// False: there is no room. Precondition: the writer's lock.
+Result<bool> Session::append_to_ring(Transaction& tx, Durability durability) {
+  std::unique_lock lock(store_.log_mutex_);
+  const uint64_t bytes = sizeof(DiskTransaction) + tx.log_.size();
+  const uint64_t most = store_.ring_.most_batch_bytes();
+  if (bytes + sizeof(DiskBatch) > most) return false;
+  // What is pending goes first if both together are too long for a batch.
+  while (store_.pending_.bytes() + bytes > most && !store_.failure_) {
+    store_.help(lock, store_.flight_.last_sequence(), *lane_);
+    lock.lock();
+  }
+  if (store_.failure_)
+    return fail_within("the store cannot be written to any more", *store_.failure_);
+  if (!store_.has_room(bytes)) return false;
+  store_.pending_.add(tx.sequence_, tx.changes_, tx.log_, !tx.written_.empty());
+  store_.pending_count_.fetch_add(1, std::memory_order_relaxed);
+  store_.last_sequence_ = tx.sequence_;
+  if (durability == Durability::kDurable) store_.must_flush_ = tx.sequence_;
+  return true;
 }
 
 // Precondition: the writer's lock.

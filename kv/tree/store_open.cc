@@ -5,6 +5,7 @@
 
 #include "kv/tree/branch_merge.h"
 #include "kv/tree/cursor.h"
+#include "kv/tree/memtable_fill.h"
 #include "kv/tree/session.h"
 #include "kv/tree/store.h"
 
@@ -16,6 +17,7 @@ constexpr uint64_t kMostPages = uint64_t{1} << 38;
 constexpr uint64_t kLeastRing = uint64_t{64} << 10;
 constexpr uint64_t kMostRing = uint64_t{1} << 30;
 constexpr uint64_t kRingByDefault = uint64_t{32} << 20;
+constexpr uint64_t kMostPosition = uint64_t{1} << 62;  // of the ring
 constexpr uint64_t kSlots = 4;
 
 Hash hash_of_super(const DiskSuperblock& super) {
@@ -63,6 +65,23 @@ Result<DiskSuperblock> newest_super(BlockQueue& lane, uint64_t disk_pages) {
   return fail(Errc::kNotFound, "there is no store on this disk");
 }
 
+// Whether this program knows enough of the format to do what it is asked for.
+Result<> knows_format(const DiskSuperblock& super, bool read_only) {
+  const auto later = [](const std::string& what) {
+    return fail(Errc::kUnsupported,
+                "the store was made by a later version of this program: " + what);
+  };
+  if (super.version != kFormatVersion)
+    return later("its format is version " + std::to_string(super.version));
+  if (const uint64_t unknown = super.features.incompatible; unknown != 0)
+    return later("it needs features that this one does not have (incompatible bits " +
+                 std::to_string(unknown) + ")");
+  if (const uint64_t unknown = super.features.read_only_compatible; unknown != 0 && !read_only)
+    return later("it can be read, but not changed (read-only compatible bits " +
+                 std::to_string(unknown) + "): open it read only");
+  return {};
+}
+
 Result<uint64_t> pages_of(const BlockDevice& device) {
   const uint64_t pages = device.geometry().capacity.count / kSectorsOfPage;
   if (pages < kLeastPages) return fail(Errc::kInvalid, "a store needs 1 MiB at least");
@@ -100,6 +119,7 @@ TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, const Sto
       layout_(Layout::of(super.pages, super.ring_pages)),
       id_low_(super.store_id_low),
       id_high_(super.store_id_high),
+      compatible_features_(super.features.compatible),
       discard_above_bytes_(options.discard_above_bytes),
       can_discard_(options.discard && !read_only_ &&
                    device.geometry().discard_granularity_bytes != 0),
@@ -110,7 +130,7 @@ TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, const Sto
             {.at = super.ring_position,
              .hash = {super.ring_hash_low, super.ring_hash_high},
              .durable = super.ring_position}) {
-  checkpoint_bytes_ = layout_.ring_pages * kPageBytes * 3 / 8;
+  checkpoint_bytes_ = std::min(layout_.ring_pages * kPageBytes * 3 / 8, kMostReplayedBytes / 2);
   active_from_ = super.ring_position;
   on_disk_ = {.map_root = super.map_root,
               .ring = ring_.end(),
@@ -164,13 +184,12 @@ Result<std::unique_ptr<TreeStore>> TreeStore::open(BlockDevice& device,
   const auto lane = TRY(device.open_queue({}));
   const DiskSuperblock super = TRY(newest_super(*lane, disk_pages));
   const bool read_only = options.read_only || device.geometry().read_only;
-  if (super.version != kFormatVersion || super.features.incompatible != 0 ||
-      (super.features.read_only_compatible != 0 && !read_only))
-    return fail(Errc::kUnsupported, "the store was made by a later version of this program");
+  TRY_VOID(knows_format(super, read_only));
   const uint64_t ring = super.ring_pages;
   const bool sound = super.page_bytes == kPageBytes && super.pages >= kLeastPages &&
                      super.pages <= disk_pages && ring >= kLeastRing / kPageBytes &&
-                     ring <= kMostRing / kPageBytes && ring < super.pages;
+                     ring <= kMostRing / kPageBytes && ring < super.pages &&
+                     super.ring_position % kSectorSize == 0 && super.ring_position < kMostPosition;
   if (!sound) return fail(Errc::kInvalid, "the store is larger than its disk, or makes no sense");
   std::unique_ptr<TreeStore> store(new TreeStore(device, super, options));
   const Layout& layout = store->layout_;
@@ -226,7 +245,11 @@ Result<> TreeStore::read_catalogue(PageReader& reader, const DiskSuperblock& sup
 
 Result<> TreeStore::replay(BlockQueue& lane, State& state) {
   state.active = std::make_shared<Memtable>();
-  const uint64_t last = TRY(ring_.replay(lane, [&](const RingLog::Replayed& change) -> Result<> {
+  // A change takes more than that, so there are not more of them.
+  constexpr uint64_t kLeastChange = sizeof(DiskChange) + kBranchBytes + kTreeBytes;
+  MemtableFill filling =
+      TRY(MemtableFill::begin(*state.active, layout_.ring_pages * kPageBytes / kLeastChange));
+  auto found = TRY(ring_.replay(lane, [&](const RingLog::Replayed& change) -> Result<> {
     const auto kind = static_cast<ChangeKind>(change.kind);
     if (change.sequence <= on_disk_.sequence || change.key.size() < kBranchBytes + kTreeBytes ||
         change.key.size() > kBranchBytes + kMaxPageKeyBytes || kind < ChangeKind::kPut ||
@@ -240,10 +263,11 @@ Result<> TreeStore::replay(BlockQueue& lane, State& state) {
         return fail(Errc::kInvalid, "a value's segment in the ring is malformed");
       TRY_VOID(space_->reserve({segment->page, segment->pages()}, lane));
     }
-    state.active->add(change.key, kind, change.payload, change.sequence);
+    filling.add(change.key, kind, change.payload, change.sequence);
     return {};
   }));
-  state.active->put_in_order();
+  filling.finish(std::move(found.memory));
+  const uint64_t last = found.last_sequence;
   last_sequence_ = std::max(on_disk_.sequence, last);
   durable_ = last_sequence_;
   must_flush_ = last_sequence_;
