@@ -48,6 +48,14 @@ Result<const std::byte*> PageReader::fetch(const Pointer& pointer, unsigned leve
   return into;
 }
 
+void PageReader::put_into_cache(const Pointer& pointer, const std::byte* page) {
+  if (cached(pointer) != nullptr) return;
+  const uint32_t frame = supply_.take();
+  if (frame == PageCache::kNoFrame) return;
+  std::memcpy(cache_.frame_bytes(frame), page, kPageBytes);
+  supply_.publish(pointer.page, frame);
+}
+
 void PageReader::done(BlockRequest& request) noexcept { static_cast<Fetch&>(request).busy = false; }
 
 void PageReader::start(Fetch& fetch, const Pointer& pointer, std::byte* into) {

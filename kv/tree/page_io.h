@@ -44,6 +44,12 @@ class PageReader {
   // No read is pinned meanwhile. Errors are left to who fetches the page.
   void prefetch(std::span<const Wanted> wanted);
 
+  // That what was read is the page that `pointer` means.
+  [[nodiscard]] Result<> verify(const std::byte* page, const Pointer& pointer,
+                                unsigned level) const;
+  // A copy of a page that was verified; not if there is no room.
+  void put_into_cache(const Pointer& pointer, const std::byte* page);
+
   [[nodiscard]] BlockQueue& lane() { return lane_; }
   [[nodiscard]] PageCache& cache() { return cache_; }
   [[nodiscard]] PageCache::Supply& supply() { return supply_; }
@@ -61,7 +67,6 @@ class PageReader {
   static void done(BlockRequest& request) noexcept;
   void start(Fetch& fetch, const Pointer& pointer, std::byte* into);
   Fetch& free_fetch();
-  Result<> verify(const std::byte* page, const Pointer& pointer, unsigned level) const;
 
   BlockQueue& lane_;
   PageCache& cache_;

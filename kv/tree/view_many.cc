@@ -1,8 +1,8 @@
-// Many keys at once (view.h): each goes down the tree as far as pages are in memory; then all the
-// pages that are missing are read together.
+// Many keys at once (view.h): all of them, in order, go down the tree together, a level at a time.
 #include <algorithm>
-#include <unordered_set>
 
+#include "kv/tree/key_order.h"
+#include "kv/tree/page_gather.h"
 #include "kv/tree/view.h"
 
 namespace splitring::kv {
@@ -10,66 +10,82 @@ namespace {
 
 struct Walk {
   size_t index;  // of the key
-  Pointer pointer;
-  unsigned level;
+  std::string_view text;
+  Pointer pointer;  // of the page that it is at
+  [[nodiscard]] std::string_view key() const { return text; }
 };
 
-// Down to what is behind `page_key`; false: the next page is not in memory.
-// Precondition: a read is pinned.
-Result<bool> go_down(Walk& walk, std::string_view page_key, PageReader& reader,
-                     std::optional<std::string>& payload) {
-  while (reader.cached(walk.pointer) != nullptr) {
-    const PageView view(TRY(reader.fetch(walk.pointer, walk.level)));
-    if (walk.level == 0) {
-      if (const auto found = view.find(page_key)) payload = text_of(view.payload(*found));
-      return true;
+using Sort = KeySort<Walk>;
+using Payloads = std::vector<std::optional<std::string>>;
+
+// In the order of keys: so what is in one page is side by side.
+std::vector<Sort::Item> in_order(std::vector<Walk>& walks) {
+  std::vector<Sort::Item> items;
+  items.reserve(walks.size());
+  for (Walk& walk : walks) items.push_back({order_of(walk.text), &walk});
+  std::vector<Sort::Item> spare(items.size());
+  Sort::sort(items, 0, spare);
+  return items;
+}
+
+// All keys that are at one page: to its child, or to what is behind them.
+Result<> go_down(std::span<const Sort::Item> group, const std::byte* page, unsigned level,
+                 std::string_view realm, Payloads& payloads) {
+  const PageView view(page);
+  std::string key(realm);
+  for (const Sort::Item& item : group) {
+    Walk& walk = *item.owner;
+    key.replace(realm.size(), std::string::npos, walk.text);
+    if (level > 0) {
+      walk.pointer = view.child(view.child_of(key));
+    } else if (const auto found = view.find(key)) {
+      payloads[walk.index] = text_of(view.payload(*found));
     }
-    walk.pointer = view.child(view.child_of(page_key));
-    walk.level--;
   }
-  return false;
+  return {};
+}
+
+Result<> go_down_all(const Root& root, std::span<const Sort::Item> walks, std::string_view realm,
+                     PageReader& reader, Payloads& payloads) {
+  PageGather gather(reader);
+  std::vector<Pointer> pointers;
+  std::vector<size_t> begins;  // of those that are at each page
+  for (unsigned level = root.level + 1; level-- > 0;) {
+    pointers.clear();
+    begins.clear();
+    for (size_t i = 0; i < walks.size(); i++) {
+      if (i != 0 && walks[i].owner->pointer.page == pointers.back().page) continue;
+      pointers.push_back(walks[i].owner->pointer);
+      begins.push_back(i);
+    }
+    begins.push_back(walks.size());
+    // Leaves that would drive out most of what is in memory do not go there.
+    const bool keep = level > 0 || pointers.size() <= reader.cache().frames() / 8;
+    TRY_VOID(gather.run(pointers, level, keep, [&](size_t i, const std::byte* page) {
+      const auto group = walks.subspan(begins[i], begins[i + 1] - begins[i]);
+      return go_down(group, page, level, realm, payloads);
+    }));
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<std::vector<std::optional<std::string>>> TreeReader::get_many(
     TreeId tree, std::span<const std::string> keys) {
-  std::vector<std::optional<std::string>> payloads(keys.size());
+  Payloads payloads(keys.size());
   std::vector<Walk> walks;
-  const auto full = [&](size_t i) {
-    return FullKey(sight_.branch, static_cast<uint32_t>(tree), keys[i]);
-  };
   for (size_t i = 0; i < keys.size(); i++) {
     if (keys[i].empty() || keys[i].size() > kMaxUserKeyBytes) continue;
-    const auto known = lookup_memory(sight_, full(i));
+    const FullKey full(sight_.branch, static_cast<uint32_t>(tree), keys[i]);
+    const auto known = lookup_memory(sight_, full);
     if (known && *known) payloads[i] = text_of(**known);
-    if (!known && sight_.root.pointer) walks.push_back({i, sight_.root.pointer, sight_.root.level});
+    if (!known && sight_.root.pointer) walks.push_back({i, keys[i], sight_.root.pointer});
   }
-  while (!walks.empty()) {
-    const size_t before = walks.size();
-    std::vector<PageReader::Wanted> wanted;
-    std::unordered_set<uint64_t> pages;
-    {
-      const Pin pinned = reader_->pin();
-      std::vector<Walk> waiting;
-      for (Walk& walk : walks) {
-        if (TRY(go_down(walk, full(walk.index).in_page(), *reader_, payloads[walk.index])))
-          continue;
-        waiting.push_back(walk);
-        if (wanted.size() < PageReader::kMostInFlight && pages.insert(walk.pointer.page).second)
-          wanted.push_back({walk.pointer, walk.level});
-      }
-      walks = std::move(waiting);
-    }
-    if (walks.empty()) break;
-    reader_->prefetch(wanted);
-    if (walks.size() != before || reader_->cached(walks.back().pointer) != nullptr) continue;
-    // The cache may have no room, or the page is damaged: one goes all the way by itself.
-    const Walk walk = walks.back();
-    walks.pop_back();
-    const Pin pinned = reader_->pin();
-    const auto found = TRY(lookup_tree(sight_.root, *reader_, full(walk.index).in_page()));
-    if (found) payloads[walk.index] = text_of(*found);
+  if (!walks.empty()) {
+    std::string realm;
+    append_be32(realm, static_cast<uint32_t>(tree));
+    TRY_VOID(go_down_all(sight_.root, in_order(walks), realm, *reader_, payloads));
   }
   for (auto& payload : payloads) {
     if (!payload) continue;
