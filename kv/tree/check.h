@@ -22,7 +22,7 @@ struct CheckReport {
   uint64_t leaf_pages = 0;  // of all branches and snapshots, what they share once
   uint64_t inner_pages = 0;
   uint64_t value_pages = 0;
-  uint64_t keys = 0;  // in the leaves that were looked at
+  uint64_t keys = 0;  // of users, in the leaves that were looked at
   [[nodiscard]] bool clean() const { return problem_count == 0; }
 };
 
