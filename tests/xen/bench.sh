@@ -2,12 +2,16 @@
 # loop device, one by QEMU's qdisk, one by splitringd, all given to one guest, where Linux's blkfront
 # and fio work on each. Prints, for each row and disk,
 #   result DISK WORK BLOCK DEPTH IOPS DOM0-NS GUEST-NS
-# with the processor time of either domain for one request, taken in the midst of the run.
+# with the processor time of either domain for one request, taken in the midst of the run, and for
+# Splitring's disk, with persistent grants and then again without them,
+#   rang DISK WORK BLOCK DEPTH WAKE-UPS NOTIFICATIONS
+# of either side's doorbell, for one request.
 for image in blkback qdisk splitring; do
   make_image "$image.img" 64
   dd if=/dev/zero of="$lab/$image.img" bs=1M count=64 conv=notrunc 2>/dev/null
 done
-log_level=info start_daemon
+ip link set lo up
+log_level=info start_daemon --metrics 127.0.0.1:9100
 start_guest g "disk=['vdev=xvda,format=raw,access=rw,target=$lab/blkback.img',
   'vdev=xvdb,format=raw,access=rw,backendtype=qdisk,target=$lab/qdisk.img']"
 wait_device g xvda
@@ -19,8 +23,14 @@ in_guest g 'dmesg | grep "blkfront: xvd"'
 times() { domain_times | awk -v guest="$(domid g)" '
   $1 == "now" {now = $2} $1 == 0 {dom0 = $2} $1 == guest {of_guest = $2}
   END {printf "%.0f %.0f %.0f\n", now, dom0, of_guest}'; }
+# rings: "REQUESTS WAKE-UPS NOTIFICATIONS" until now
+rings() { wget -qO- http://127.0.0.1:9100/metrics | awk '
+  /^splitring_requests_total/ {requests += $NF} /^splitring_wakeups_total/ {wakeups += $NF}
+  /^splitring_notifications_total/ {notifications += $NF}
+  END {printf "%.0f %.0f %.0f\n", requests, wakeups, notifications}'; }
 measure() {  # NAME VDEV WORK BLOCK DEPTH
-  local before after said answer=/local/domain/$(domid g)/data/lab
+  local before after said rang answer=/local/domain/$(domid g)/data/lab
+  rang=$(rings)
   in_guest_background g "fio --name=x --filename=/dev/$2 --rw=$3 --bs=$4 --iodepth=$5 \
     --ioengine=libaio --direct=1 --size=48M --time_based --runtime=1200ms \
     --randseed=1 --gtod_reduce=1 --output-format=terse --terse-version=3 2>&1 |
@@ -35,6 +45,10 @@ measure() {  # NAME VDEV WORK BLOCK DEPTH
     split(was, a, " "); split(is, b, " "); requests = iops * (b[1] - a[1]) / 1e9
     printf "result %s %.0f %.0f %.0f\n", name, iops, (b[2] - a[2]) / requests,
       (b[3] - a[3]) / requests }'
+  case $1 in splitring*) awk -v name="$1 $3 $4 $5" -v was="$rang" -v is="$(rings)" 'BEGIN {
+    split(was, a, " "); split(is, b, " "); requests = b[1] - a[1]
+    printf "rang %s %.3f %.3f\n", name, (b[2] - a[2]) / requests, (b[3] - a[3]) / requests }' ;;
+  esac
 }
 for row in "randread 4k 1" "randread 4k 32" "randwrite 4k 1" "randwrite 4k 32" "read 1M 4" \
   "write 1M 4"; do
@@ -42,4 +56,10 @@ for row in "randread 4k 1" "randread 4k 32" "randwrite 4k 1" "randwrite 4k 32" "
     measure "${disk%:*}" "${disk#*:}" $row
   done
 done
-splitring list -v
+detach g xvdc
+stop_daemon
+log_level=info start_daemon --metrics 127.0.0.1:9100 --no-persistent
+attach g xvdc "raw:$lab/splitring.img"
+for row in "randread 4k 1" "randread 4k 32" "read 1M 4" "write 1M 4"; do
+  measure splitring-copied xvdc $row
+done
