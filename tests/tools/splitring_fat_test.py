@@ -240,6 +240,26 @@ class SplitringFat(unittest.TestCase):
         fails("put", self.disk, SPLITRING, "big", says="full")
         self.assert_sound()
 
+    def test_what_is_too_large_is_refused_before_it_is_copied(self):
+        huge = self.scratch / "huge"
+        for kind, most, says in (("fat16", 4 << 30, "at most 4294967295"),
+                                 ("exfat", 1 << 40, "has at most")):
+            self.image.unlink(missing_ok=True)
+            fat("create", self.disk, "--size", "16M", "--type", kind)
+            fat("put", self.disk, "-", "file", stdin=b"kept")
+            with huge.open("wb") as file:
+                file.truncate(most)
+            refused = fat("put", self.disk, huge, "file", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(says, refused.stderr.decode())
+            self.assertEqual(fat("cat", self.disk, "file").stdout, b"kept")
+            with huge.open("wb") as file:
+                file.truncate(64 << 20)
+            refused = fat("put", self.disk, huge, "other", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertRegex(refused.stderr.decode(), "full|at most")
+            self.assertEqual(fat("check", self.disk).returncode, 0)
+
 
 if __name__ == "__main__":
     unittest.main()

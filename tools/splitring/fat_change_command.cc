@@ -96,7 +96,7 @@ Result<> put_standard_input(FatUser& user, const std::string& path) {
     if (count == 0 && std::ferror(stdin) != 0) return fail_errno("reading standard input", errno);
     return count;
   };
-  return user.write(path, source, BufferRelay::Beside::kNothing);
+  return user.write(path, source, {});
 }
 
 Result<> put(const Session& session, const ChangeOptions& options) {

@@ -42,8 +42,11 @@ Result<> FatUser::copy_file_in(const std::string& host_path, const std::string& 
     }
     return 0;
   };
-  return write(path, source, BufferRelay::Beside::kSource,
-               FatTime{facts.st_mtim.tv_sec, static_cast<uint32_t>(facts.st_mtim.tv_nsec)});
+  return write(
+      path, source,
+      {.bytes = static_cast<uint64_t>(facts.st_size),
+       .beside = BufferRelay::Beside::kSource,
+       .modified = FatTime{facts.st_mtim.tv_sec, static_cast<uint32_t>(facts.st_mtim.tv_nsec)}});
 }
 
 Result<> FatUser::copy_in(const std::string& host_path, const std::string& path) {

@@ -5,6 +5,9 @@
 namespace splitring::tools {
 namespace {
 
+// Room for smaller files is found as it is needed.
+constexpr uint64_t kLargeBytes = uint64_t{1} << 20;
+
 std::string join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
 }
@@ -141,8 +144,12 @@ Result<FatUser::Ref> FatUser::open(const std::string& path, bool make) {
 }
 
 Result<> FatUser::write(const std::string& path, const BufferRelay::Source& source,
-                        BufferRelay::Beside beside, std::optional<FatTime> modified) {
+                        const Incoming& incoming) {
   const std::string whole = fat_path(path);
+  if (incoming.bytes > volume_.max_file_bytes())
+    return fail(Errc::kLimit, whole + ": a file of " + std::to_string(incoming.bytes) +
+                                  " bytes; here it has at most " +
+                                  std::to_string(volume_.max_file_bytes()));
   const Ref file = TRY(open(whole, true));
   uint64_t offset = 0;
   const auto target = [&](std::span<const std::byte> bytes) -> Result<> {
@@ -153,8 +160,11 @@ Result<> FatUser::write(const std::string& path, const BufferRelay::Source& sour
   };
   const auto work = [&]() -> Result<> {
     TRY_VOID(volume_.truncate(lane_, file.node(), 0));
-    TRY_VOID(relay_.run(source, target, beside));
-    return modified ? volume_.change(lane_, file.node(), {.modified = modified}) : Result<>{};
+    if (incoming.bytes > kLargeBytes)
+      TRY_VOID(volume_.preallocate(lane_, file.node(), incoming.bytes));
+    TRY_VOID(relay_.run(source, target, incoming.beside));
+    if (!incoming.modified) return {};
+    return volume_.change(lane_, file.node(), {.modified = incoming.modified});
   };
   if (const auto done = work(); !done) return fail_within(whole, done.error());
   tally_.files++;
@@ -242,14 +252,13 @@ Result<> FatUser::copy(const std::string& from, const std::string& to) {
         return fail(Errc::kInvalid, source + " and " + target + " are the same file");
     }
     uint64_t offset = 0;
-    return write(
-        target,
-        [&](std::span<std::byte> out) -> Result<size_t> {
-          const size_t got = TRY(volume_.read(lane_, file.node(), offset, out));
-          offset += got;
-          return got;
-        },
-        BufferRelay::Beside::kNothing, stat.modified);
+    return write(target,
+                 [&](std::span<std::byte> out) -> Result<size_t> {
+                   const size_t got = TRY(volume_.read(lane_, file.node(), offset, out));
+                   offset += got;
+                   return got;
+                 },
+                 {.bytes = stat.size, .modified = stat.modified});
   }
   if (target == source || target.starts_with(source + "/"))
     return fail(Errc::kInvalid, source + " cannot be copied into itself");

@@ -38,10 +38,16 @@ class FatUser {
   Result<uint64_t> bytes_below(const std::string& path);
   // `take` may be called on another thread.
   Result<> read(const std::string& path, const BufferRelay::Target& take);
-  // Makes the file, over an existing one if there is one. `beside`: whether the source runs on
-  // another thread.
+  // What is known of bytes that come.
+  struct Incoming {
+    uint64_t bytes = 0;  // how many; 0: nobody knows
+    BufferRelay::Beside beside = BufferRelay::Beside::kNothing;
+    std::optional<FatTime> modified = {};
+  };
+  // Makes the file, over an existing one if there is one. What cannot fit is refused before a byte
+  // moves; a file that no volume of the kind can hold leaves the existing one as it is.
   Result<> write(const std::string& path, const BufferRelay::Source& source,
-                 BufferRelay::Beside beside, std::optional<FatTime> modified = {});
+                 const Incoming& incoming);
   // A file or a whole directory of the host; into `path` if that is a directory.
   Result<> copy_in(const std::string& host_path, const std::string& path);
   // The other way; an existing file of the host is kept unless `overwrite`.
