@@ -22,13 +22,13 @@ fails() {
 
 # ---- waiting for the store, which tells when something changes ---------------------------------
 # wait_node PATH PATTERN [SECONDS]: until the node's value matches, below /local/domain/N. A node that
-# is gone reads as "".
+# is gone reads as "". Leaves the value in $value.
 wait_node() {
-  local deadline=$((SECONDS + patience * ${3:-30})) value
+  local deadline=$((SECONDS + patience * ${3:-30})) below=${1#/local/domain/}
   while :; do
     value=$(xenstore-read "$1" 2>/dev/null)
-    grep -Eq -- "$2" <<<"$value" && return 0
-    xenstore-exists "$(cut -d/ -f1-4 <<<"$1")" || fail "the domain of $1 is no more"
+    [[ ! "$value" =~ $2 ]] || return 0
+    xenstore-exists "/local/domain/${below%%/*}" || fail "the domain of $1 is no more"
     [ "$SECONDS" -lt "$deadline" ] || fail "$1 is \"$value\", not $2, after ${3:-30} s"
     # Fires once for the watch itself, then for a change.
     timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
@@ -86,34 +86,44 @@ start_guest() {
     printf '%s\n' "$@"
   } >"$lab/$name.cfg"
   output=$(xl create "$lab/$name.cfg" 2>&1) || fail "xl create: $output"
+  domids[$name]=$(xl domid "$name")
   guest_is_up "$name"
 }
 guest_is_up() {
   local domain
-  domain=$(xl domid "$1") || fail "no guest $1"
+  domain=$(domid "$1") || fail "no guest $1"
   wait_node "/local/domain/$domain/data/lab/answer" . 60
 }
 # in_guest NAME COMMAND: its output, and its status (255: none in $guest_seconds, 60).
 in_guest() {
-  local domain directory answer
-  domain=$(xl domid "$1") || fail "no guest $1"
+  local domain directory
+  domain=$(domid "$1") || fail "no guest $1"
   directory=/local/domain/$domain/data/lab
   guest_command=$((${guest_command:-$RANDOM} + 1))
   # A subshell counts for itself: time and chance make its numbers new.
   local number=$guest_command.$(date +%s).$RANDOM
   xenstore-write -R "$directory/command" "$number $2"
   wait_node "$directory/answer" "^${number//./\\.} " "${guest_seconds:-60}"
-  answer=$(xenstore-read "$directory/answer")
+  local status=${value#* }
   xenstore-read -R "$directory/output"
   echo
-  return "${answer#* }"
+  return "$status"
 }
 # For a command that does not come back.
 in_guest_background() {
   background_number=$(date +%s).$RANDOM
-  xenstore-write -R "/local/domain/$(xl domid "$1")/data/lab/command" "$background_number $2"
+  xenstore-write -R "/local/domain/$(domid "$1")/data/lab/command" "$background_number $2"
 }
-domid() { xl domid "$1"; }
+# domid NAME: the one that start_guest found, if it is that guest still; asking xl takes much longer.
+declare -A domids=()
+domid() {
+  local known=${domids[$1]:-}
+  if [ -n "$known" ] && [ "$(xenstore-read "/local/domain/$known/name" 2>/dev/null)" = "$1" ]; then
+    echo "$known"
+  else
+    xl domid "$1"
+  fi
+}
 # wait_for_another NAME DOMID: until a guest of that name is another domain: it has rebooted.
 wait_for_another() {
   local deadline=$((SECONDS + patience * 60)) now
