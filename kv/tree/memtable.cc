@@ -1,6 +1,7 @@
 #include "kv/tree/memtable.h"
 
 #include <algorithm>
+#include <cassert>
 #include <new>
 
 #define XXH_INLINE_ALL
@@ -16,6 +17,8 @@ constexpr size_t kFirstChunk = size_t{256} << 10;
 constexpr size_t kChunk = size_t{4} << 20;
 constexpr size_t kFirstTable = 1024;
 constexpr size_t kCacheLine = 64;
+constexpr unsigned kAddressBits = 48;  // of a process's memory, on the machines that there are
+constexpr uint64_t kAddress = (uint64_t{1} << kAddressBits) - 1;
 constexpr size_t kSkip = kBranchBytes + kTreeBytes;
 
 uint64_t hash_key(std::string_view key) { return XXH3_64bits(key.data(), key.size()); }
@@ -58,8 +61,11 @@ void Memtable::keep(LargeMemory memory) {
 
 Memtable::Node* Memtable::find_in(const Table& table, std::string_view key, uint64_t hash) const {
   for (size_t i = hash & table.mask;; i = (i + 1) & table.mask) {
-    Node* const node = table.slots()[i].load(std::memory_order_acquire);
-    if (node == nullptr || (node->hash_ == hash && node->key() == key)) return node;
+    const uint64_t slot = table.slots()[i].load(std::memory_order_acquire);
+    if (slot == 0) return nullptr;
+    if ((slot ^ hash) >> kAddressBits != 0) continue;
+    Node* const node = reinterpret_cast<Node*>(slot & kAddress);
+    if (node->hash_ == hash && node->key() == key) return node;
   }
 }
 
@@ -69,8 +75,7 @@ const Memtable::Node* Memtable::find(std::string_view key) const {
 
 // With every node there is in it.
 void Memtable::use_table(size_t slots) {
-  tables_.push_back(
-      std::make_unique<Table>(Table{slots - 1, must_have(slots * sizeof(std::atomic<Node*>))}));
+  tables_.push_back(std::make_unique<Table>(Table{slots - 1, must_have(slots * sizeof(uint64_t))}));
   for (Node* node = first_[0].load(std::memory_order_relaxed); node != nullptr;
        node = node->links()[0].load(std::memory_order_relaxed))
     place(*node);
@@ -80,8 +85,10 @@ void Memtable::use_table(size_t slots) {
 void Memtable::place(Node& node) {
   const Table& table = *tables_.back();
   size_t i = node.hash_ & table.mask;
-  while (table.slots()[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & table.mask;
-  table.slots()[i].store(&node, std::memory_order_release);
+  while (table.slots()[i].load(std::memory_order_relaxed) != 0) i = (i + 1) & table.mask;
+  const auto address = reinterpret_cast<uintptr_t>(&node);
+  assert(address <= kAddress);
+  table.slots()[i].store((node.hash_ & ~kAddress) | address, std::memory_order_release);
 }
 
 // Precondition: it is in the list.

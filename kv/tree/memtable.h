@@ -102,9 +102,11 @@ class Memtable {
   static constexpr size_t kLevels = 14;
   struct Table {
     size_t mask;
-    LargeMemory memory;  // of the slots, empty at first
-    [[nodiscard]] std::atomic<Node*>* slots() const {
-      return reinterpret_cast<std::atomic<Node*>*>(memory.bytes().data());
+    LargeMemory memory;  // of the slots, zero at first
+    // A node's address, which leaves 16 bits free, and there the first bits of its key's hash: who
+    // looks for a key that is not there need not look at nodes.
+    [[nodiscard]] std::atomic<uint64_t>* slots() const {
+      return reinterpret_cast<std::atomic<uint64_t>*>(memory.bytes().data());
     }
   };
 

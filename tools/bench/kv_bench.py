@@ -113,6 +113,11 @@ class Rows:
             ours = self.median(work, "splitring")
             if values and ours:
                 self.judge(f"{work}, to {other}", ours / max(values), least)
+        one, rivals = self.median("durable put, 1 thread", "splitring"), [
+            v for v in (self.median("durable put, 16 threads", rival) for rival in PEERS) if v]
+        if one and rivals:
+            print(f"       the most that 16 threads could have, each with one flush to wait for: "
+                  f"{16 * one / max(rivals):.2f}")
         cold = [self.median(f"get, not cached, {how}", "splitring") for how in ("32 readers", "one multi-get")]
         lmdb = self.median("get, not cached, 32 readers", "lmdb")
         if all(cold) and lmdb:
