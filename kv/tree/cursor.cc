@@ -24,18 +24,16 @@ TreeCursor::TreeCursor(const Sight& sight, PageReader& reader, uint32_t tree, Ke
   append_be32(realm_, tree);
 }
 
-bool TreeCursor::in_tree(std::string_view key) const {
-  if (!key.starts_with(realm_)) return false;
-  key.remove_prefix(realm_.size());
-  return key >= range_.from && (!range_.to || key < *range_.to);
-}
-
 // From `node` on in the present direction, the first that this reader sees anything of.
 const Memtable::Node* TreeCursor::visible_from(const Memtable::Node* node,
                                                const Memtable& memtable) const {
-  while (node != nullptr && in_tree(node->key()) && node->at(sight_.sequence) == nullptr)
-    node = forward_ ? node->next() : memtable.before(node->key());
-  return node != nullptr && in_tree(node->key()) ? node : nullptr;
+  while (node != nullptr) {
+    const std::string_view key = node->key();
+    if (!key.starts_with(realm_) || !in_range(key.substr(kRealmBytes))) return nullptr;
+    if (node->at(sight_.sequence) != nullptr) return node;
+    node = forward_ ? node->next() : memtable.before(key);
+  }
+  return nullptr;
 }
 
 // Forward: not before `full_key`. Backward: before it.
@@ -53,39 +51,41 @@ Result<bool> TreeCursor::go(std::string_view full_key, bool forward) {
   return settle();
 }
 
+const Memtable::Node* TreeCursor::nearest_node() {
+  const auto [newer, older] = nodes_;
+  stands_ = {newer != nullptr, older != nullptr};
+  if (newer == nullptr || older == nullptr) return newer != nullptr ? newer : older;
+  stands_ = {!is_nearer(older->key(), newer->key()), !is_nearer(newer->key(), older->key())};
+  return stands_[0] ? newer : older;
+}
+
 Result<bool> TreeCursor::settle() {
+  const auto tree_realm = std::string_view(realm_).substr(kBranchBytes);
   while (true) {
     // The nearest key, of the newest source that has it.
-    const Memtable::Node* winner = nullptr;
-    for (const Memtable::Node* const node : nodes_) {
-      if (node == nullptr) continue;
-      if (winner == nullptr ||
-          (forward_ ? node->key() < winner->key() : node->key() > winner->key()))
-        winner = node;
+    const Memtable::Node* const node = nearest_node();
+    const std::string_view node_key =
+        node != nullptr ? node->key().substr(kRealmBytes) : std::string_view();
+    const bool has_tree = tree_.valid() && tree_.key().starts_with(tree_realm) &&
+                          in_range(tree_.key().substr(kTreeBytes));
+    if (has_tree) {
+      const std::string_view tree_key = tree_.key().substr(kTreeBytes);
+      tree_stands_ = node == nullptr || !is_nearer(node_key, tree_key);
+      if (node == nullptr || is_nearer(tree_key, node_key)) {
+        stands_ = {};
+        node_ = nullptr;
+        payload_ = tree_.payload();
+        return valid_ = true;
+      }
+    } else {
+      tree_stands_ = false;
+      if (node == nullptr) return valid_ = false;
     }
-    const bool has_tree =
-        tree_.valid() && tree_.key().starts_with(std::string_view(realm_).substr(kBranchBytes));
-    bool tree_wins = winner == nullptr;
-    if (!tree_wins && has_tree) {
-      const int order = tree_.key().compare(winner->key().substr(kBranchBytes));
-      tree_wins = forward_ ? order < 0 : order > 0;
-    }
-    if (tree_wins) {
-      valid_ = false;
-      if (!has_tree) return false;
-      key_.assign(realm_, 0, kBranchBytes);
-      key_.append(tree_.key());
-      if (!in_tree(key_)) return false;
-      payload_ = tree_.payload();
-      valid_ = true;
-      return true;
-    }
-    key_.assign(winner->key());
-    const Memtable::Version* const version = winner->at(sight_.sequence);
+    node_ = node;
+    const Memtable::Version* const version = node->at(sight_.sequence);
     if (version != nullptr && version->kind == ChangeKind::kPut) {
       payload_ = version->payload();
-      valid_ = true;
-      return true;
+      return valid_ = true;
     }
     TRY_VOID(step_past_key());
   }
@@ -94,11 +94,10 @@ Result<bool> TreeCursor::settle() {
 // Every source that stands at the present key moves on.
 Result<> TreeCursor::step_past_key() {
   for (size_t i = 0; i < nodes_.size(); i++)
-    if (nodes_[i] != nullptr && nodes_[i]->key() == key_)
+    if (stands_[i])
       nodes_[i] = visible_from(
           forward_ ? nodes_[i]->next() : memtables_[i]->before(nodes_[i]->key()), *memtables_[i]);
-  if (tree_.valid() && tree_.key() == std::string_view(key_).substr(kBranchBytes))
-    TRY_VOID(forward_ ? tree_.next() : tree_.previous());
+  if (tree_stands_) TRY_VOID(forward_ ? tree_.next() : tree_.previous());
   return {};
 }
 
@@ -124,7 +123,7 @@ Result<bool> TreeCursor::last() {
 
 Result<bool> TreeCursor::next() {
   assert(valid_);
-  if (!forward_) return go(std::string(key_) + '\0', true);
+  if (!forward_) return go(realm_ + std::string(key()) + '\0', true);
   // What was written behind the last key meanwhile is found: the lists are live.
   TRY_VOID(step_past_key());
   return settle();
@@ -132,7 +131,7 @@ Result<bool> TreeCursor::next() {
 
 Result<bool> TreeCursor::previous() {
   assert(valid_);
-  if (forward_) return go(std::string(key_), false);
+  if (forward_) return go(realm_ + std::string(key()), false);
   TRY_VOID(step_past_key());
   return settle();
 }

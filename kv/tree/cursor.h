@@ -77,7 +77,9 @@ class TreeCursor {
   Result<bool> previous();
 
   [[nodiscard]] bool valid() const { return valid_; }
-  [[nodiscard]] std::string_view key() const { return std::string_view(key_).substr(8); }
+  [[nodiscard]] std::string_view key() const {
+    return node_ != nullptr ? node_->key().substr(kRealmBytes) : tree_.key().substr(kTreeBytes);
+  }
   // As it is stored; payload.h reads it.
   [[nodiscard]] Bytes payload() const { return payload_; }
 
@@ -85,19 +87,30 @@ class TreeCursor {
   Result<bool> go(std::string_view full_key, bool forward);
   // The nearest of all sources becomes the present one; removed keys are passed over.
   Result<bool> settle();
+  // The nearest of the memtables' nodes, or null; stands_ says which of them are there.
+  const Memtable::Node* nearest_node();
   Result<> step_past_key();
   const Memtable::Node* visible_from(const Memtable::Node* node, const Memtable& memtable) const;
-  [[nodiscard]] bool in_tree(std::string_view key) const;
+  [[nodiscard]] bool is_nearer(std::string_view key, std::string_view other) const {
+    return forward_ ? key < other : key > other;
+  }
+  // Of a key without branch and tree, which are the cursor's.
+  [[nodiscard]] bool in_range(std::string_view key) const {
+    return key >= range_.from && (!range_.to || key < *range_.to);
+  }
 
   Sight sight_;
+  static constexpr size_t kRealmBytes = kBranchBytes + kTreeBytes;
   std::string realm_;  // branch and tree
   KeyRange range_;
   TreePosition tree_;
-  std::array<const Memtable*, 2> memtables_;  // the newer first
-  std::array<const Memtable::Node*, 2> nodes_{};
+  std::array<const Memtable*, 2> memtables_;      // the newer first
+  std::array<const Memtable::Node*, 2> nodes_{};  // each within the range
+  std::array<bool, 2> stands_{};                  // at the present key: each of nodes_
+  bool tree_stands_ = false;                      // and the tree
   bool forward_ = true;
   bool valid_ = false;
-  std::string key_;  // branch, tree, key
+  const Memtable::Node* node_ = nullptr;  // the present one; null: it is the tree's
   Bytes payload_;
 };
 
