@@ -15,10 +15,14 @@ uint64_t allocations_of_this_thread() { return allocations; }
 
 }  // namespace splitring::testing
 
-// The other forms of the library end in these.
-void* operator new(size_t size) {
+// The other forms of the library end in these; those of a sanitizer do not, so the one that the
+// library itself uses is here, too.
+void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
   allocations++;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* operator new(size_t size) {
+  if (void* memory = ::operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
