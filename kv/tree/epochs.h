@@ -7,6 +7,10 @@
 // of a view, which its user holds as long as he likes; memory of the page cache waits for the
 // first kind only, pages on the disk and versions of the store for both.
 //
+// A reader's first look at what may be retired is sequentially consistent, as pin() and retire()
+// are: either it sees what replaced that, or oldest() sees its pin. (On x86 such a load costs
+// nothing.)
+//
 // Slots are claimed and given back without a lock. Any thread.
 #pragma once
 
@@ -29,7 +33,7 @@ class Epochs {
   class Slot {
    public:
     void pin(const std::atomic<uint64_t>& now) noexcept {
-      // Ordered before every look at what is shared, and seen by whoever retires that later.
+      // Seen by whoever retires something that this reader still finds.
       epoch_.exchange(now.load(std::memory_order_acquire), std::memory_order_seq_cst);
     }
     void unpin() noexcept { epoch_.store(kIdle, std::memory_order_release); }

@@ -19,7 +19,7 @@ Session::~Session() = default;
 
 // Precondition: a read or view is pinned, and keeps what it shows.
 Sight Session::sight_now() const {
-  const State& state = *store_.state_.load(std::memory_order_acquire);
+  const State& state = *store_.state_.load(std::memory_order_seq_cst);
   Sight sight;
   // A branch that was removed meanwhile is empty.
   if (const Branch* const branch = state.branch(branch_); branch != nullptr)
@@ -61,7 +61,7 @@ Result<View> Session::view() {
 Result<View> Session::view_of_snapshot(std::string_view snapshot) {
   OwnedSlot slot(TRY(store_.epochs_.claim(true)));
   slot->pin(store_.epochs_.now());
-  const State& state = *store_.state_.load(std::memory_order_acquire);
+  const State& state = *store_.state_.load(std::memory_order_seq_cst);
   const SnapshotRecord* const record = state.snapshot(snapshot);
   if (record == nullptr)
     return fail(Errc::kNotFound, "no such snapshot: " + printable_key(snapshot));

@@ -35,7 +35,7 @@ auto no_branch(std::string_view name) {
 template <class Use>
 auto Session::with_state(Use&& use) {
   const Pin pinned(store_.epochs_, *writing_);
-  return use(*store_.state_.load(std::memory_order_acquire));
+  return use(*store_.state_.load(std::memory_order_seq_cst));
 }
 
 Result<> Session::edit_catalogue(const TreeStore::Edit& edit) {

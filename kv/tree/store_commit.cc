@@ -154,7 +154,7 @@ Result<> Session::with_tx(const Body& body, Durability durability) {
 Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   std::unique_lock writer(store_.writer_mutex_);
   const Pin pinned(store_.epochs_, *writing_);
-  const State& state = *store_.state_.load(std::memory_order_acquire);
+  const State& state = *store_.state_.load(std::memory_order_seq_cst);
   if (state.branch(branch_) == nullptr)
     return fail(Errc::kNotFound, "the branch that this session is on was removed");
   Sight sight = sight_now();
