@@ -225,14 +225,16 @@ clean_up() {
   local status=$?
   destroy_guests
   stop_daemon
-  rm -f "$lab"/*.img.part "$lab"/daemon.out
   [ "$status" = 0 ] || cat "$lab/daemon.log" 2>/dev/null
+  remove_files
   exit "$status"
+}
+# All but what every guest is made of.
+remove_files() {
+  find "$lab" -mindepth 1 -maxdepth 1 ! -name vmlinux ! -name guest.img -exec rm -rf {} +
 }
 trap clean_up EXIT
 # A scenario whose time was over has not come so far.
-if [ -s "$lab/daemon.pid" ]; then
-  destroy_guests
-  kill -9 "$(cat "$lab/daemon.pid")" 2>/dev/null
-  rm -f "$lab/daemon.pid"
-fi
+[ ! -s "$lab/daemon.pid" ] || kill -9 "$(cat "$lab/daemon.pid")" 2>/dev/null
+[ "$(xenstore-list /local/domain)" = 0 ] || destroy_guests
+remove_files
