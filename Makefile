@@ -115,7 +115,7 @@ TEST_ROOMS := $(foreach r,$(ROOMS) tools,$(if $(call sources,tests/$(r)),$(r)))
 TEST_SUPPORT_blkimage := tests/support/fs/test_disk.cc tests/support/fs/packed_builder.cc
 TEST_SUPPORT_kv := tests/support/fs tests/support/backend/lock_counter.cc \
   tests/support/grant/allocation_counter.cc tests/support/blkimage/scratch_file.cc
-TEST_SUPPORT_tools := tests/support/fs
+TEST_SUPPORT_tools := tests/support/fs tests/support/xenbus/emulated_machine_thread.cc
 LDLIBS_test_tools := $(LDLIBS_kiosk)
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
 define room_tests

@@ -160,9 +160,15 @@ Result<std::vector<DevicePath>> paths_of_kind(StoreView& store, DomId backend,
   return paths;
 }
 
-Result<std::vector<DevicePath>> all_disks(StoreView& store) {
+// Domain 0 alone may see all domains; another one, a storage driver domain say, has its own disks.
+Result<std::vector<std::string>> backend_domains(StoreView& store, DomId reader) {
+  if (reader != DomId{0}) return std::vector{std::to_string(raw(reader))};
+  return list_or_nothing(store, "/local/domain");
+}
+
+Result<std::vector<DevicePath>> all_disks(StoreView& store, DomId reader) {
   std::vector<DevicePath> disks;
-  for (const std::string& name : TRY(list_or_nothing(store, "/local/domain"))) {
+  for (const std::string& name : TRY(backend_domains(store, reader))) {
     const auto domain = parse_decimal(name, kFirstReservedDomId - 1);
     if (!domain) continue;
     const DomId backend{static_cast<uint16_t>(*domain)};
@@ -257,15 +263,15 @@ Result<> remove_disk_nodes(Store& store, const DevicePath& path) {
   });
 }
 
-Result<std::vector<ListedDisk>> list_disks(StoreView& store) {
+Result<std::vector<ListedDisk>> list_disks(StoreView& store, DomId reader) {
   std::vector<ListedDisk> disks;
-  for (const DevicePath& path : TRY(all_disks(store)))
+  for (const DevicePath& path : TRY(all_disks(store, reader)))
     disks.push_back(TRY(read_listed(store, path)));
   return disks;
 }
 
 Result<DevicePath> find_disk(StoreView& store, DomId frontend, uint32_t device) {
-  for (const DevicePath& path : TRY(all_disks(store)))
+  for (const DevicePath& path : TRY(all_disks(store, DomId{0})))
     if (path.frontend == frontend && path.device == device) return path;
   return fail(Errc::kNotFound, virtual_device_name(device) + " of domain " +
                                    std::to_string(raw(frontend)) +

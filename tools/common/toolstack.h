@@ -5,7 +5,7 @@
 // (libxl__device_generic_add, libxl__initiate_device_generic_remove), 4.17. What libxl's hotplug
 // script does at the end, we do: there is nothing to set up on a host that opens images itself.
 //
-// One thread a Store. All of it needs the rights of domain 0.
+// One thread a Store. All but list_disks() needs the rights of domain 0.
 #pragma once
 
 #include <chrono>
@@ -58,10 +58,12 @@ struct ListedDisk {
   XenbusState frontend_state = XenbusState::kUnknown;
   std::string error;  // the backend's last complaint; empty: none
 };
-// Every disk of every backend domain. Errors: kPermission: not domain 0.
-Result<std::vector<ListedDisk>> list_disks(StoreView& store);
+// The disks that a domain may know of, by their backends: `reader` is the domain that asks. Domain
+// 0 gets those of every backend domain, another one those that it serves itself.
+Result<std::vector<ListedDisk>> list_disks(StoreView& store, DomId reader);
 
-// The disk that `frontend` has under that number, whoever serves it. kNotFound: none.
+// The disk that `frontend` has under that number, whoever serves it; for domain 0 only.
+// Errors: kNotFound: none; kPermission: not domain 0.
 Result<DevicePath> find_disk(StoreView& store, DomId frontend, uint32_t device);
 
 }  // namespace splitring::tools

@@ -97,7 +97,7 @@ void print_table(const std::vector<ListedDisk>& disks,
 Result<> list(const Session& session, const ListOptions& options) {
   const auto host = TRY(reach_toolstack_host(session.host));
   const auto store = TRY(host->open_store());
-  const auto disks = list_disks(store->now());
+  const auto disks = list_disks(store->now(), host->domain());
   if (!disks)
     return fail_within("reading the store as domain " + std::to_string(raw(host->domain())),
                        disks.error());
@@ -122,7 +122,8 @@ Result<> list(const Session& session, const ListOptions& options) {
 
 void add_list_command(CLI::App& program, Session& session) {
   auto options = std::make_shared<ListOptions>();
-  CLI::App* command = program.add_subcommand("list", "Show every disk of the host");
+  CLI::App* command =
+      program.add_subcommand("list", "Show every disk of the host, or of this driver domain");
   command->add_flag("-v,--verbose", options->verbose, "With the counters of the daemons");
   command->add_flag("--json", options->json, "As JSON");
   command->footer(
