@@ -7,9 +7,6 @@
 namespace splitring {
 namespace {
 
-// Far deeper than any path can be typed.
-constexpr uint32_t kDeepest = 512;
-
 uint8_t type_of(const FatSlot& slot) { return slot.name[0]; }
 bool is_used_secondary(const FatSlot& slot) {
   constexpr uint8_t kBoth = kExfatInUse | kExfatSecondary;
@@ -19,7 +16,7 @@ bool is_used_secondary(const FatSlot& slot) {
 }  // namespace
 
 // Takes as much of a file's clusters as is nobody else's and as its size needs.
-Result<ExfatChecker::Claim> ExfatChecker::claim(BlockQueue& lane, const FatFacts& facts) {
+Result<ExfatChecker::Claim> ExfatChecker::claim_file(BlockQueue& lane, const FatFacts& facts) {
   Claim claimed;
   const uint64_t needed = geometry_.clusters_for(facts.size);
   uint32_t cluster = facts.first_cluster;
@@ -27,14 +24,13 @@ Result<ExfatChecker::Claim> ExfatChecker::claim(BlockQueue& lane, const FatFacts
     const char* fault = nullptr;
     if (!geometry_.is_cluster(cluster))
       fault = "leads out of the volume";
-    else if (owned_[cluster])
+    else if (!claim(cluster))
       fault = "runs into another's";
     if (fault != nullptr) {
       claimed.chain.set_fault(fault);
       claimed.fault = fault;
       return claimed;
     }
-    owned_[cluster] = true;
     claimed.chain.append({cluster, 1});
     cluster = facts.contiguous ? cluster + 1 : TRY(map_.next(lane, cluster));
   }
@@ -45,16 +41,7 @@ Result<ExfatChecker::Claim> ExfatChecker::claim(BlockQueue& lane, const FatFacts
   return claimed;
 }
 
-Result<> ExfatChecker::walk(BlockQueue& lane) {
-  while (!branches_.empty()) {
-    const Branch branch = std::move(branches_.back());
-    branches_.pop_back();
-    TRY_VOID(visit(lane, branch));
-  }
-  return {};
-}
-
-Result<> ExfatChecker::visit(BlockQueue& lane, const Branch& branch) {
+Result<> ExfatChecker::visit(BlockQueue& lane, Branch& branch) {
   findings_.report.directories++;
   if (branch.runs.empty()) return {};
   ExfatDirectory directory(geometry_, branch.runs, upcase_);
@@ -155,14 +142,10 @@ Result<bool> ExfatChecker::mend_facts(BlockQueue& lane, const std::string& path,
   return facts != before;
 }
 
-Result<> ExfatChecker::check_entry(BlockQueue& lane, const Branch& branch,
-                                   ExfatDirectory& directory, FatSet set) {
+Result<> ExfatChecker::check_entry(BlockQueue& lane, const Branch& branch, FatDirectory& directory,
+                                   FatSet set) {
   FatFacts facts = directory.facts(set.own);
-  if (facts.mark != FatMark::kNone) {
-    const bool is_source = facts.mark == FatMark::kRenamedFrom;
-    moved_.push_back({branch, set.own, facts.first_cluster, is_source});
-    if (is_source) return {};  // what it owns another may own by now
-  }
+  if (is_moving(branch, set, facts)) return {};
   const std::string path = branch.path + "/" + fat_utf8(directory.name_of(set)).value_or("?");
   const bool is_directory = facts.is_directory();
   const uint64_t whole = geometry_.clusters_for(facts.size) * geometry_.cluster_bytes;
@@ -173,7 +156,7 @@ Result<> ExfatChecker::check_entry(BlockQueue& lane, const Branch& branch,
     facts.size = facts.valid = std::min<uint64_t>(whole, kExfatMaxDirectoryBytes);
     changed = true;
   }
-  Claim claimed = TRY(claim(lane, facts));
+  Claim claimed = TRY(claim_file(lane, facts));
   const bool nowhere = is_directory && (claimed.chain.count() == 0 || branch.depth >= kDeepest);
   if (nowhere && findings_.add(FatWeight::kDamage, path + "/: the directory begins nowhere")) {
     directory.erase_own(set);
@@ -187,7 +170,10 @@ Result<> ExfatChecker::check_entry(BlockQueue& lane, const Branch& branch,
     findings_.report.files++;
     return {};
   }
-  branches_.push_back({.path = path, .runs = claimed.chain.runs(), .depth = branch.depth + 1});
+  add_branch({.path = path,
+              .cluster = facts.first_cluster,
+              .depth = branch.depth + 1,
+              .runs = claimed.chain.runs()});
   return {};
 }
 

@@ -1,5 +1,9 @@
-// The work of check_exfat(): one walk over the tree, then the bitmap against what the walk has
-// seen.
+// check_fat() of exFAT (fs/fat/fat_check.h, fs/fat/fat_tree_checker.h): the same words for the same
+// things.
+//
+// Remains are here: clusters that the bitmap has and nobody owns or that lie behind a file's end,
+// slots of a set without its first, a rename half done, a boot region that is behind. A set whose
+// sums are wrong and all else is right gets new ones; one that is broken goes.
 #pragma once
 
 #include <memory>
@@ -8,36 +12,26 @@
 
 #include "fs/exfat/exfat_boot.h"
 #include "fs/exfat/exfat_directory.h"
+#include "fs/exfat/exfat_disk.h"
 #include "fs/exfat/exfat_map.h"
 #include "fs/exfat/exfat_upcase.h"
-#include "fs/fat/fat_findings.h"
+#include "fs/fat/fat_tree_checker.h"
 
 namespace splitring {
 
-class ExfatChecker {
+class ExfatChecker final : public FatTreeChecker {
  public:
-  ExfatChecker(const ExfatBoot& boot, FatRepair repair)
-      : boot_(boot),
+  // `map` has been loaded, and outlives the checker.
+  ExfatChecker(const ExfatBoot& boot, const ExfatTables& tables, ExfatMap& map,
+               std::shared_ptr<const ExfatUpcase> upcase, FatRepair repair)
+      : FatTreeChecker(map, repair),
+        boot_(boot),
         geometry_(boot.geometry),
-        findings_(repair),
-        map_(boot.geometry),
-        owned_(size_t{geometry_.clusters} + 2) {}
-  Result<FatReport> run(BlockQueue& lane);
+        tables_(tables),
+        map_(map),
+        upcase_(std::move(upcase)) {}
 
  private:
-  // A directory to read; its clusters have been claimed.
-  struct Branch {
-    std::string path;
-    std::vector<FatRun> runs;
-    uint32_t depth = 0;
-  };
-  // An entry whose rename was not over.
-  struct Moved {
-    Branch in;
-    uint32_t own = 0;
-    uint32_t first = 0;
-    bool is_source = false;
-  };
   // What of a file's clusters is its own.
   struct Claim {
     FatChain chain;
@@ -46,31 +40,34 @@ class ExfatChecker {
   };
 
   // ---- exfat_check.cc
-  Result<> prepare(BlockQueue& lane);
+  Result<> prepare(BlockQueue& lane) override;
   Result<> claim_table(BlockQueue& lane, const char* what, uint32_t first, uint64_t bytes);
-  Result<> settle_renames(BlockQueue& lane);
-  Result<> find_lost(BlockQueue& lane);
-  Result<> write_all(BlockQueue& lane);
+  Result<> write_state(BlockQueue& lane, bool clean) override;
+  std::unique_ptr<FatDirectory> directory_in(std::vector<FatRun> runs) override {
+    return std::make_unique<ExfatDirectory>(geometry_, std::move(runs), upcase_);
+  }
+  Result<bool> is_bad(BlockQueue& lane, uint32_t cluster) override {
+    return TRY(map_.next(lane, cluster)) == kExfatBad;
+  }
 
   // ---- exfat_check_tree.cc
-  Result<> walk(BlockQueue& lane);
-  Result<> visit(BlockQueue& lane, const Branch& branch);
+  Result<> visit(BlockQueue& lane, Branch& branch) override;
   Result<uint32_t> check_set(BlockQueue& lane, const Branch& branch, ExfatDirectory& directory,
                              uint32_t own);
-  Result<> check_entry(BlockQueue& lane, const Branch& branch, ExfatDirectory& directory,
-                       FatSet set);
+  Result<> check_entry(BlockQueue& lane, const Branch& branch, FatDirectory& directory,
+                       FatSet set) override;
   uint32_t check_stray(const Branch& branch, ExfatDirectory& directory, uint32_t slot);
   Result<bool> mend_facts(BlockQueue& lane, const std::string& path, FatFacts& facts, Claim& claim);
-  Result<Claim> claim(BlockQueue& lane, const FatFacts& facts);
+  Result<Claim> claim_file(BlockQueue& lane, const FatFacts& facts);
 
   ExfatBoot boot_;
   ExfatGeometry geometry_;
-  FatFindings findings_;
-  ExfatMap map_;
+  ExfatTables tables_;
+  ExfatMap& map_;
   std::shared_ptr<const ExfatUpcase> upcase_;
-  std::vector<bool> owned_;
-  std::vector<Branch> branches_;
-  std::vector<Moved> moved_;
 };
+
+// check_fat() of exFAT.
+Result<FatReport> check_exfat(BlockQueue& lane, FatRepair repair);
 
 }  // namespace splitring

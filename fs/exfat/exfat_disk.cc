@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "fs/disk_bytes.h"
-#include "fs/exfat/exfat_check.h"
+#include "fs/exfat/exfat_checker.h"
 #include "fs/exfat/exfat_directory.h"
 
 namespace splitring {
@@ -80,10 +80,10 @@ Result<std::unique_ptr<FatDisk>> ExfatDisk::open(BlockQueue& lane) {
 }
 
 Result<> ExfatDisk::load(BlockQueue& lane) {
-  const ExfatTables tables = TRY(find_exfat_tables(lane, boot_.geometry));
-  TRY_VOID(map_.load(lane, tables.bitmap_cluster, tables.bitmap_bytes));
+  tables_ = TRY(find_exfat_tables(lane, boot_.geometry));
+  TRY_VOID(map_.load(lane, tables_.bitmap_cluster, tables_.bitmap_bytes));
   upcase_ = std::make_shared<const ExfatUpcase>(
-      TRY(read_exfat_upcase(lane, boot_.geometry, map_, tables)));
+      TRY(read_exfat_upcase(lane, boot_.geometry, map_, tables_)));
   const uint64_t most = map_.clusters().clusters_for(kExfatMaxDirectoryBytes);
   const FatChain root = TRY(map_.follow(lane, boot_.geometry.root_cluster, most));
   root_bytes_ = root.count() * map_.clusters().cluster_bytes;
@@ -124,8 +124,8 @@ Result<> ExfatDisk::write_state(BlockQueue& lane, bool dirty) {
   return write_exfat_state(lane, dirty, static_cast<uint8_t>(percent));
 }
 
-Result<FatReport> ExfatDisk::check(BlockQueue& lane, FatRepair repair) {
-  return check_exfat(lane, repair);
+std::unique_ptr<FatTreeChecker> ExfatDisk::recovery() {
+  return std::make_unique<ExfatChecker>(boot_, tables_, map_, upcase_, FatRepair::kRemains);
 }
 
 }  // namespace splitring

@@ -32,7 +32,6 @@ class ExfatDisk final : public FatDisk {
 
   FatMap& map() override { return map_; }
   [[nodiscard]] const FatMap& map() const override { return map_; }
-  Result<> load(BlockQueue& lane) override;
   [[nodiscard]] FatLimits limits() const override;
   [[nodiscard]] FatVolumeInfo info() const override;
   [[nodiscard]] bool was_dirty() const override { return was_dirty_; }
@@ -42,12 +41,14 @@ class ExfatDisk final : public FatDisk {
   }
   std::unique_ptr<FatDirectory> directory_in(std::vector<FatRun> runs) override;
   Result<> write_state(BlockQueue& lane, bool dirty) override;
-  Result<FatReport> check(BlockQueue& lane, FatRepair repair) override;
+  std::unique_ptr<FatTreeChecker> recovery() override;
 
  private:
   explicit ExfatDisk(const ExfatBoot& boot) : boot_(boot), map_(boot.geometry) {}
+  Result<> load(BlockQueue& lane);
 
   ExfatBoot boot_;
+  ExfatTables tables_;
   ExfatMap map_;
   std::shared_ptr<const ExfatUpcase> upcase_;
   uint64_t root_bytes_ = 0;

@@ -5,30 +5,9 @@
 #include "fs/fat/fat_checker.h"
 
 namespace splitring {
-namespace {
-
-// Far deeper than any path can be typed (a path of Windows has 260 characters).
-constexpr uint32_t kDeepest = 512;
-
-}  // namespace
-
-bool FatChecker::claim(uint32_t cluster) {
-  if (owned_[cluster]) return false;
-  owned_[cluster] = true;
-  return true;
-}
-
-Result<> FatChecker::walk(BlockQueue& lane) {
-  while (!branches_.empty()) {
-    const Branch branch = std::move(branches_.back());
-    branches_.pop_back();
-    TRY_VOID(visit(lane, branch));
-  }
-  return {};
-}
 
 // The part of a directory's chain that is its own; what is wrong with it ends it there.
-std::vector<FatRun> FatChecker::claim_directory(const Branch& branch) {
+void FatChecker::claim_directory(Branch& branch) {
   const uint64_t most = kFatMaxDirectoryBytes / geometry_.cluster_bytes;
   FatChain chain = table_.follow(branch.cluster, most + 1);
   const char* fault = chain.fault();
@@ -46,23 +25,22 @@ std::vector<FatRun> FatChecker::claim_directory(const Branch& branch) {
   if (fault != nullptr &&
       findings_.add(FatWeight::kDamage, branch.path + "/: its chain " + fault) && own != 0)
     table_.set(chain.last(), kFatEnd);
-  return chain.runs();
+  branch.runs = chain.runs();
 }
 
-Result<> FatChecker::visit(BlockQueue& lane, const Branch& branch) {
+Result<> FatChecker::visit(BlockQueue& lane, Branch& branch) {
   findings_.report.directories++;
-  std::vector<FatRun> runs;
   if (branch.cluster != 0) {
-    runs = claim_directory(branch);
-    if (runs.empty()) return {};
+    claim_directory(branch);
+    if (branch.runs.empty()) return {};
   }
-  FatSlotDirectory directory(geometry_, std::move(runs));
+  FatSlotDirectory directory(geometry_, branch.runs);
   bool repairs = true;
   if (TRY(directory.load(lane)))
     repairs = findings_.add(FatWeight::kRemains,
                             branch.path + "/: something lies behind the directory's end");
   check_dots(branch, directory);
-  check_slots(branch, directory);
+  TRY_VOID(check_slots(lane, branch, directory));
   if (repairs && findings_.repairs() && directory.dirty()) TRY_VOID(directory.write_scrubbed(lane));
   return {};
 }
@@ -91,7 +69,8 @@ void FatChecker::check_dots(const Branch& branch, FatSlotDirectory& directory) {
   check(1, "..", branch.parent, FatWeight::kRemains);
 }
 
-void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) {
+Result<> FatChecker::check_slots(BlockQueue& lane, const Branch& branch,
+                                 FatSlotDirectory& directory) {
   std::set<FatShortName> short_names;
   uint32_t covered = 0;  // slots below belong to an entry, or are judged
   const auto judge_long = [&](uint32_t until) {
@@ -124,64 +103,70 @@ void FatChecker::check_slots(const Branch& branch, FatSlotDirectory& directory) 
       findings_.add(FatWeight::kDamage, branch.path + "/: a name that begins with a dot");
       continue;
     }
-    check_entry(branch, directory, set);
+    check_size(branch, directory, i);
+    TRY_VOID(check_entry(lane, branch, directory, set));
   }
   uint32_t end = covered;
   while (end < directory.slots() && !directory.slot(end).is_end()) end++;
   judge_long(end);
+  return {};
 }
 
-void FatChecker::check_entry(const Branch& branch, FatSlotDirectory& directory, FatSet set) {
-  const FatSlot& slot = directory.slot(set.own);
-  if ((slot.nt_bits & (kFatRenamedFrom | kFatRenamedTo)) != 0) {
-    const bool is_source = (slot.nt_bits & kFatRenamedFrom) != 0;
-    moved_.push_back({branch, set.own, first_cluster(slot), is_source});
-    if (is_source) return;  // what it owns another may own by now
-  }
+void FatChecker::check_size(const Branch& branch, FatSlotDirectory& directory, uint32_t own) {
+  FatSlot slot = directory.slot(own);
+  if (!slot.is_directory() || slot.size == 0) return;
+  const std::string name = fat_utf8(directory.name_of(directory.set_at(own))).value_or("?");
+  if (!findings_.add(FatWeight::kDamage, branch.path + "/" + name + "/: a directory with a size"))
+    return;
+  slot.size = 0;
+  directory.set_slot(own, slot);
+}
+
+Result<> FatChecker::check_entry(BlockQueue& /*lane*/, const Branch& branch,
+                                 FatDirectory& directory, FatSet set) {
+  const FatFacts facts = directory.facts(set.own);
+  if (is_moving(branch, set, facts)) return {};
   const std::string path = branch.path + "/" + fat_utf8(directory.name_of(set)).value_or("?");
-  if (slot.is_directory())
+  if (facts.is_directory())
     check_directory(branch, path, directory, set);
   else
     check_file(path, directory, set);
+  return {};
 }
 
 void FatChecker::check_directory(const Branch& branch, const std::string& path,
-                                 FatSlotDirectory& directory, FatSet set) {
-  FatSlot slot = directory.slot(set.own);
-  const uint32_t first = first_cluster(slot);
-  if (!geometry_.is_cluster(first) || owned_[first] || branch.depth >= kDeepest) {
-    const char* why = branch.depth >= kDeepest       ? "lies too deep"
-                      : !geometry_.is_cluster(first) ? "begins nowhere"
-                                                     : "begins where another lies";
+                                 FatDirectory& directory, FatSet set) {
+  const uint32_t first = directory.facts(set.own).first_cluster;
+  const bool nowhere = !geometry_.is_cluster(first);
+  if (nowhere || is_owned(first) || has_branch(first) || branch.depth >= kDeepest) {
+    const char* why = branch.depth >= kDeepest ? "lies too deep"
+                      : nowhere                ? "begins nowhere"
+                                               : "begins where another lies";
     if (findings_.add(FatWeight::kDamage, path + "/: the directory " + why)) {
       directory.erase_own(set);
       directory.erase_rest(set);
     }
     return;
   }
-  if (slot.size != 0 && findings_.add(FatWeight::kDamage, path + "/: a directory with a size")) {
-    slot.size = 0;
-    directory.set_slot(set.own, slot);
-  }
   const bool in_root = branch.depth == 0;
-  branches_.push_back({.path = path,
-                       .cluster = first,
-                       .parent = in_root ? 0 : branch.cluster,
-                       .depth = branch.depth + 1});
+  add_branch({.path = path,
+              .cluster = first,
+              .parent = in_root ? 0 : branch.cluster,
+              .depth = branch.depth + 1,
+              .runs = {}});
 }
 
-void FatChecker::check_file(const std::string& path, FatSlotDirectory& directory, FatSet set) {
+void FatChecker::check_file(const std::string& path, FatDirectory& directory, FatSet set) {
   findings_.report.files++;
-  FatSlot slot = directory.slot(set.own);
-  const uint32_t first = first_cluster(slot);
-  const uint64_t needed =
-      (uint64_t{slot.size} + geometry_.cluster_bytes - 1) / geometry_.cluster_bytes;
+  FatFacts facts = directory.facts(set.own);
+  const uint64_t needed = geometry_.clusters_for(facts.size);
   FatChain chain;
-  if (first != 0) chain = table_.follow(first, needed + 1);
+  if (facts.first_cluster != 0) chain = table_.follow(facts.first_cluster, needed + 1);
   uint64_t own = 0;
   while (own < std::min(chain.count(), needed) && claim(chain.at(own).first)) own++;
   const bool crossed = own < std::min(chain.count(), needed);
-  const bool longer = !crossed && (chain.count() > needed || (needed == 0 && first != 0));
+  const bool longer =
+      !crossed && (chain.count() > needed || (needed == 0 && facts.first_cluster != 0));
   if (own == needed && !longer && chain.fault() == nullptr) return;
   // A chain may go on behind the end in any way: it was being cut, or made longer.
   if (own == needed) {
@@ -191,12 +176,12 @@ void FatChecker::check_file(const std::string& path, FatSlotDirectory& directory
                             : chain.fault() != nullptr ? chain.fault()
                                                        : "is too short for its size";
     if (!findings_.add(FatWeight::kDamage, path + ": its chain " + why)) return;
-    slot.size = static_cast<uint32_t>(std::min<uint64_t>(slot.size, own * geometry_.cluster_bytes));
+    facts.size = std::min<uint64_t>(facts.size, own * geometry_.cluster_bytes);
   }
   chain.cut(own);
   if (own != 0) table_.set(chain.last(), kFatEnd);
-  if (own == 0) set_first_cluster(slot, 0);
-  directory.set_slot(set.own, slot);
+  if (own == 0) facts.first_cluster = 0;
+  directory.update(set.own, facts);
 }
 
 }  // namespace splitring

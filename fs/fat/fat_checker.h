@@ -1,4 +1,4 @@
-// The work of check_fat(): one walk over the tree, then the FAT against what the walk has seen.
+// check_fat() of FAT12, FAT16 and FAT32 (fs/fat/fat_check.h, fs/fat/fat_tree_checker.h).
 #pragma once
 
 #include <string>
@@ -6,63 +6,49 @@
 
 #include "fs/fat/fat_boot.h"
 #include "fs/fat/fat_chain.h"
-#include "fs/fat/fat_findings.h"
 #include "fs/fat/fat_slot_directory.h"
 #include "fs/fat/fat_table.h"
+#include "fs/fat/fat_tree_checker.h"
 
 namespace splitring {
 
-class FatChecker {
+class FatChecker final : public FatTreeChecker {
  public:
-  FatChecker(const FatBoot& boot, FatRepair repair)
-      : boot_(boot),
-        geometry_(boot.geometry),
-        findings_(repair),
-        table_(boot.geometry),
-        owned_(geometry_.clusters + 2) {}
-  Result<FatReport> run(BlockQueue& lane);
+  // `table` has been loaded, and outlives the checker.
+  FatChecker(const FatBoot& boot, FatTable& table, FatRepair repair)
+      : FatTreeChecker(table, repair), boot_(boot), geometry_(boot.geometry), table_(table) {}
 
  private:
-  // A directory to read, or an entry whose rename was not over.
-  struct Branch {
-    std::string path;
-    uint32_t cluster = 0;
-    uint32_t parent = 0;  // as its `..` is to say it
-    uint32_t depth = 0;
-  };
-  struct Moved {
-    Branch in;
-    uint32_t own = 0;
-    uint32_t first = 0;
-    bool is_source = false;
-  };
-
   // ---- fat_check.cc
-  Result<> settle_renames(BlockQueue& lane);
-  void find_lost();
-  Result<> check_copies(BlockQueue& lane);
-  Result<> write_all(BlockQueue& lane);
+  Result<> prepare(BlockQueue& lane) override;
+  Result<bool> check_copies(BlockQueue& lane) override;
+  Result<> check_hints(BlockQueue& lane) override;
+  Result<> write_state(BlockQueue& lane, bool clean) override;
+  std::unique_ptr<FatDirectory> directory_in(std::vector<FatRun> runs) override {
+    return std::make_unique<FatSlotDirectory>(geometry_, std::move(runs));
+  }
+  Result<bool> is_bad(BlockQueue& /*lane*/, uint32_t cluster) override {
+    return table_.get(cluster) == kFatBad;
+  }
 
   // ---- fat_check_tree.cc
-  Result<> walk(BlockQueue& lane);
-  Result<> visit(BlockQueue& lane, const Branch& branch);
+  Result<> visit(BlockQueue& lane, Branch& branch) override;
+  Result<> check_entry(BlockQueue& lane, const Branch& branch, FatDirectory& directory,
+                       FatSet set) override;
   void check_dots(const Branch& branch, FatSlotDirectory& directory);
-  void check_slots(const Branch& branch, FatSlotDirectory& directory);
-  void check_entry(const Branch& branch, FatSlotDirectory& directory, FatSet set);
-  void check_file(const std::string& path, FatSlotDirectory& directory, FatSet set);
-  void check_directory(const Branch& branch, const std::string& path, FatSlotDirectory& directory,
+  Result<> check_slots(BlockQueue& lane, const Branch& branch, FatSlotDirectory& directory);
+  void check_size(const Branch& branch, FatSlotDirectory& directory, uint32_t own);
+  void check_file(const std::string& path, FatDirectory& directory, FatSet set);
+  void check_directory(const Branch& branch, const std::string& path, FatDirectory& directory,
                        FatSet set);
-  std::vector<FatRun> claim_directory(const Branch& branch);
-  bool claim(uint32_t cluster);  // false: it has an owner
+  void claim_directory(Branch& branch);
 
   FatBoot boot_;
   FatGeometry geometry_;
-  FatFindings findings_;
-  FatTable table_;
-  std::vector<bool> owned_;
-  std::vector<Branch> branches_;
-  std::vector<Moved> moved_;
-  uint64_t copies_behind_ = 0;
+  FatTable& table_;
+  uint32_t copy_ = 0;  // of the FAT, to be compared next,
+  uint64_t at_ = 0;    // from here on
+  uint64_t differing_ = 0;
 };
 
 // check_fat() of FAT12, FAT16 and FAT32.

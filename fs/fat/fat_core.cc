@@ -20,16 +20,61 @@ Result<std::unique_ptr<FatCore>> FatCore::open(BlockQueue& lane, const FatOption
   auto core = std::unique_ptr<FatCore>(new FatCore(std::move(disk), options));
   core->options_.read_only = options.read_only || lane.geometry().read_only;
   core->was_dirty_ = core->disk_->was_dirty();
-  if (core->was_dirty_ && !core->options_.read_only) TRY_VOID(core->recover(lane));
+  if (core->was_dirty_ && !core->options_.read_only) TRY_VOID(core->begin_recovery(lane));
   return core;
 }
 
-Result<> FatCore::recover(BlockQueue& lane) {
-  const FatReport report = TRY(disk_->check(lane, FatRepair::kRemains));
+// ---- recovery
+
+Result<> FatCore::begin_recovery(BlockQueue& lane) {
+  recovery_ = disk_->recovery();
+  TRY_VOID(recovery_->begin(lane));
+  if (options_.recover_later) {
+    note("the volume was not unmounted, and is put in order in the background");
+    return {};
+  }
+  while (TRY(recover_some(lane))) continue;
+  return {};
+}
+
+Result<bool> FatCore::recovery_step(BlockQueue& lane) {
+  if (!TRY(recovery_->step(lane))) {
+    TRY_VOID(end_recovery(lane));
+    return false;
+  }
+  // Clusters that were lost are nobody's yet: not much of them has to be remembered.
+  if (map().has_pending()) TRY_VOID(cycle(lane));
+  return true;
+}
+
+Result<bool> FatCore::recover_some(BlockQueue& lane) {
+  if (closed_ || !failure_.empty()) recovery_.reset();
+  if (recovery_ == nullptr) return false;
+  auto more = recovery_step(lane);
+  if (!more) give_up_recovery(more.error());
+  return more;
+}
+
+// Nothing is changed from then on: nobody knows which clusters belong to what has not been seen.
+void FatCore::give_up_recovery(const Error& why) {
+  recovery_.reset();
+  if (failure_.empty()) failure_ = "the volume cannot be put in order: " + why.what;
+  note(failure_);
+}
+
+Result<> FatCore::recover_names(BlockQueue& lane) {
+  while (recovery_ != nullptr && !recovery_->knows_all_marks()) TRY(recover_some(lane));
+  return {};
+}
+
+Result<> FatCore::end_recovery(BlockQueue& lane) {
+  const FatReport& report = recovery_->report();
   for (const FatFinding& finding : report.findings)
     note(finding.what + (finding.repaired ? "" : "; `splitring fat check --repair` mends it"));
   damaged_ = report.unrepaired != 0;
-  return disk_->load(lane);
+  recovery_.reset();
+  TRY_VOID(cycle(lane));
+  return damaged_ || marked_dirty_ ? Result<>{} : disk_->write_state(lane, false);
 }
 
 void FatCore::note(std::string what) {
@@ -55,6 +100,11 @@ Result<FatChain> FatCore::chain_of(BlockQueue& lane, const FatFacts& facts, uint
 }
 
 Result<FatDirectory*> FatCore::directory(BlockQueue& lane, const FatFacts& facts) {
+  if (recovery_ != nullptr && recovery_->is_waiting(facts.first_cluster)) {
+    auto judged = recovery_->judge(lane, facts.first_cluster);
+    if (!judged) give_up_recovery(judged.error());
+    TRY_VOID(std::move(judged));
+  }
   const auto known = directories_.find(facts.first_cluster);
   if (known != directories_.end()) return known->second.get();
   const bool is_root = facts.first_cluster == disk_->root().first_cluster;
@@ -114,6 +164,8 @@ Result<> FatCore::write_label(BlockQueue& lane, std::string_view label) {
 Result<std::vector<FatRun>> FatCore::allocate(BlockQueue& lane, uint64_t wanted, uint32_t after,
                                               bool for_directory) {
   if (map().free_count() < wanted && map().has_pending()) TRY_VOID(cycle(lane));
+  // It may be full of what belongs to nobody.
+  while (map().free_count() < wanted && recovery_ != nullptr) TRY(recover_some(lane));
   std::vector<FatRun> runs;
   uint64_t left = map().free_count() < wanted ? 0 : wanted;
   while (left != 0) {
@@ -271,7 +323,7 @@ Result<> FatCore::close(BlockQueue& lane) {
   if (closed_ || options_.read_only) return {};
   if (!failure_.empty()) return fail(Errc::kIo, "an earlier write failed: " + failure_);
   TRY_VOID(cycle(lane));
-  if (marked_dirty_ && !damaged_) TRY_VOID(disk_->write_state(lane, false));
+  if (marked_dirty_ && !damaged_ && recovery_ == nullptr) TRY_VOID(disk_->write_state(lane, false));
   closed_ = true;
   return {};
 }

@@ -36,6 +36,13 @@ class FatCore {
     return data_.settle(lane, offset, bytes);
   }
   [[nodiscard]] bool was_dirty() const { return was_dirty_; }
+
+  // Recovery of a volume that was not unmounted: a part of it. False: it is over. What it has not
+  // got to is done first where somebody needs it.
+  Result<bool> recover_some(BlockQueue& lane);
+  // Until all marks of renames before are known.
+  Result<> recover_names(BlockQueue& lane);
+
   void note(std::string what);
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
@@ -76,7 +83,10 @@ class FatCore {
         limits_(disk_->limits()),
         options_(options),
         data_(clusters_.data_offset, clusters_.cluster_bytes) {}
-  Result<> recover(BlockQueue& lane);
+  Result<> begin_recovery(BlockQueue& lane);
+  Result<bool> recovery_step(BlockQueue& lane);
+  Result<> end_recovery(BlockQueue& lane);
+  void give_up_recovery(const Error& why);
   Result<> write_new_directories(BlockQueue& lane);
   Result<> write_directories(BlockQueue& lane);
   Result<> write_frees(BlockQueue& lane);
@@ -89,6 +99,7 @@ class FatCore {
   FatOptions options_;
   FatWriteBehind data_;
   std::unordered_map<uint32_t, std::unique_ptr<FatDirectory>> directories_;
+  std::unique_ptr<FatTreeChecker> recovery_;  // while it is under way
   std::vector<std::string> notes_;
   std::string failure_;   // of a cycle: nothing can be changed since
   uint64_t changes_ = 0;  // since the last cycle

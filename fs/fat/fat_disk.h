@@ -11,10 +11,10 @@
 
 #include "base/result.h"
 #include "blkimage/block_device.h"
-#include "fs/fat/fat_check.h"
 #include "fs/fat/fat_directory.h"
 #include "fs/fat/fat_facts.h"
 #include "fs/fat/fat_map.h"
+#include "fs/fat/fat_tree_checker.h"
 #include "fs/fat/fat_types.h"
 
 namespace splitring {
@@ -38,8 +38,6 @@ class FatDisk {
   [[nodiscard]] const FatClusters& clusters() const { return map().clusters(); }
   [[nodiscard]] virtual FatMap& map() = 0;
   [[nodiscard]] virtual const FatMap& map() const = 0;
-  // Reads what map() knows, anew.
-  virtual Result<> load(BlockQueue& lane) = 0;
   [[nodiscard]] virtual FatLimits limits() const = 0;
   // Type, id and sizes; the rest is the volume's.
   [[nodiscard]] virtual FatVolumeInfo info() const = 0;
@@ -55,7 +53,8 @@ class FatDisk {
   virtual Result<> write_state(BlockQueue& lane, bool dirty) = 0;
   // The label's second place, if there is one.
   virtual Result<> write_label(BlockQueue& /*lane*/, std::string_view /*label*/) { return {}; }
-  virtual Result<FatReport> check(BlockQueue& lane, FatRepair repair) = 0;
+  // What puts an unclean volume in order, beside whoever uses it; it uses the disk's map.
+  [[nodiscard]] virtual std::unique_ptr<FatTreeChecker> recovery() = 0;
 
  protected:
   FatDisk() = default;

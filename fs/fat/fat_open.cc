@@ -1,5 +1,5 @@
 // Which format of the family a disk holds, or is to hold.
-#include "fs/exfat/exfat_check.h"
+#include "fs/exfat/exfat_checker.h"
 #include "fs/exfat/exfat_disk.h"
 #include "fs/exfat/exfat_format.h"
 #include "fs/fat/fat_checker.h"

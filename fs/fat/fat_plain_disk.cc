@@ -19,7 +19,7 @@ Result<std::unique_ptr<FatDisk>> FatPlainDisk::open(BlockQueue& lane) {
 
 FatVolumeInfo FatPlainDisk::info() const {
   return {.type = geometry_.type,
-          .id = tail_.signature == kFatExtendedSignature ? uint32_t{tail_.id} : 0,
+          .id = boot_.tail.signature == kFatExtendedSignature ? uint32_t{boot_.tail.id} : 0,
           .sector_bytes = geometry_.sector_bytes,
           .fat_count = geometry_.fat_count,
           .total_bytes = geometry_.total_bytes};
@@ -56,8 +56,8 @@ Result<> FatPlainDisk::write_label(BlockQueue& lane, std::string_view label) {
   return write_fat_label(lane, geometry_, name);
 }
 
-Result<FatReport> FatPlainDisk::check(BlockQueue& lane, FatRepair repair) {
-  return check_plain_fat(lane, repair);
+std::unique_ptr<FatTreeChecker> FatPlainDisk::recovery() {
+  return std::make_unique<FatChecker>(boot_, table_, FatRepair::kRemains);
 }
 
 }  // namespace splitring

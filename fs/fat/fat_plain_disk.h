@@ -16,7 +16,6 @@ class FatPlainDisk final : public FatDisk {
 
   FatMap& map() override { return table_; }
   [[nodiscard]] const FatMap& map() const override { return table_; }
-  Result<> load(BlockQueue& lane) override { return table_.load(lane); }
   [[nodiscard]] FatLimits limits() const override {
     return {.file_bytes = kFatMaxFileBytes, .directory_bytes = kFatMaxDirectoryBytes};
   }
@@ -27,15 +26,15 @@ class FatPlainDisk final : public FatDisk {
   std::unique_ptr<FatDirectory> directory_in(std::vector<FatRun> runs) override;
   Result<> write_state(BlockQueue& lane, bool dirty) override;
   Result<> write_label(BlockQueue& lane, std::string_view label) override;
-  Result<FatReport> check(BlockQueue& lane, FatRepair repair) override;
+  std::unique_ptr<FatTreeChecker> recovery() override;
 
  private:
   explicit FatPlainDisk(const FatBoot& boot)
-      : geometry_(boot.geometry), table_(boot.geometry), tail_(boot.tail) {}
+      : boot_(boot), geometry_(boot.geometry), table_(boot.geometry) {}
 
+  FatBoot boot_;
   FatGeometry geometry_;
   FatTable table_;
-  FatBootTail tail_;
   bool was_dirty_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cstring>
 
 #include "fs/disk_bytes.h"
 #include "fs/fat/fat_io.h"
@@ -161,22 +162,22 @@ Result<> FatTable::write(BlockQueue& lane) {
   return {};
 }
 
-Result<uint64_t> FatTable::sync_copies(BlockQueue& lane, bool repair) {
+bool FatTable::is_dirty(uint64_t atom) const {
+  return (dirty_[atom / kBitsPerWord] >> atom % kBitsPerWord & 1) != 0;
+}
+
+Result<uint64_t> FatTable::compare_copy(BlockQueue& lane, uint32_t copy, uint64_t at,
+                                        uint64_t bytes, bool repair) {
   uint64_t differing = 0;
-  if (!geometry_.mirrored) return differing;
-  std::vector<std::byte> other(bytes_.size());
-  for (uint32_t copy = 0; copy < geometry_.fat_count; copy++) {
-    if (copy == geometry_.active_fat) continue;
-    const uint64_t offset = geometry_.fat_offset + copy * geometry_.fat_bytes;
-    TRY_VOID(read_disk_bytes(lane, offset, other));
-    FatWriteBatch batch;
-    for (uint64_t at = 0; at < bytes_.size(); at += kFatAtomBytes) {
-      const auto ours = std::span<const std::byte>(bytes_).subspan(at, kFatAtomBytes);
-      if (std::ranges::equal(ours, std::span(other).subspan(at, kFatAtomBytes))) continue;
-      differing++;
-      if (repair) batch.add(offset + at, ours);
-    }
-    TRY_VOID(batch.run(lane));
+  std::vector<std::byte> other(bytes);
+  TRY_VOID(read_disk_bytes(lane, geometry_.fat_offset + copy * geometry_.fat_bytes + at, other));
+  for (uint64_t from = 0; from < bytes; from += kFatAtomBytes) {
+    const auto ours = std::span<const std::byte>(bytes_).subspan(at + from, kFatAtomBytes);
+    if (is_dirty((at + from) / kFatAtomBytes) ||
+        std::memcmp(ours.data(), other.data() + from, kFatAtomBytes) == 0)
+      continue;
+    differing++;
+    if (repair) mark_dirty(at + from, kFatAtomBytes);
   }
   return differing;
 }

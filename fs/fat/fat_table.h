@@ -54,8 +54,10 @@ class FatTable final : public FatMap {
   // All copies.
   [[nodiscard]] bool dirty() const override { return dirty_count_ != 0; }
   Result<> write(BlockQueue& lane) override;
-  // Makes the other copies equal to the active one. Returns how many sectors differed.
-  Result<uint64_t> sync_copies(BlockQueue& lane, bool repair);
+  // How many sectors of a copy, in whole ones from `at` on, differ on the disk from what is here
+  // and need not be written anyway. `repair`: the next write() makes them equal.
+  Result<uint64_t> compare_copy(BlockQueue& lane, uint32_t copy, uint64_t at, uint64_t bytes,
+                                bool repair);
 
   // The two bits of entry 1 that Windows keeps; FAT12 has none. True: clean.
   [[nodiscard]] bool clean_mark() const;
@@ -64,6 +66,7 @@ class FatTable final : public FatMap {
  private:
   [[nodiscard]] uint64_t entry_offset(uint32_t cluster) const;
   void mark_dirty(uint64_t offset, uint64_t bytes);
+  [[nodiscard]] bool is_dirty(uint64_t atom) const;
   [[nodiscard]] bool has_whole_entry(uint32_t cluster) const override;
 
   FatGeometry geometry_;

@@ -72,7 +72,7 @@ struct FatVolumeInfo {
   uint32_t fat_count = 0;
   uint64_t total_bytes = 0;
   FatSpace space = {};
-  bool was_dirty = false;  // it was not unmounted last time, and has been put in order
+  bool was_dirty = false;  // it was not unmounted last time, and has been put in order, or is being
 };
 
 }  // namespace splitring

@@ -41,6 +41,12 @@ Result<> FatVolume::close(BlockQueue& lane) {
   return impl_->core->close(lane);
 }
 
+Result<bool> FatVolume::recover_some(BlockQueue& lane) {
+  impl_->mutex.lock_last();
+  const std::lock_guard lock(impl_->mutex, std::adopt_lock);
+  return impl_->core->recover_some(lane);
+}
+
 Result<> FatVolume::sync(BlockQueue& lane) {
   const std::lock_guard lock(impl_->mutex);
   return impl_->core->cycle(lane);

@@ -24,7 +24,8 @@
 //   4. the FAT's entries of what was freed, which nothing reuses before the next flush.    (flush)
 // A cut between leaves clusters that belong to nothing, or lie behind a file's end. A rename over
 // two sectors leaves, for a moment, both names, marked so that mounting the volume finishes it. The
-// next open() finds the dirty bit and puts all that in order. A cycle runs in sync_file(), sync()
+// next open() finds the dirty bit and puts all that in order, at once or part by part
+// (recover_some()). A cycle runs in sync_file(), sync()
 // and close(), and by itself when much has gathered. Bytes written over bytes go straight to the
 // disk.
 //
@@ -53,12 +54,14 @@ struct FatOptions {
   bool read_only = false;  // nothing is written, not even what a power cut left behind is put right
   bool utc = false;        // times on the disk are UTC, not local time
   bool discard = false;    // tell the disk which clusters are free, once they are
+  bool recover_later = false;  // open() leaves most of a recovery to recover_some()
 };
 
 class FatVolume {
  public:
   // Mounts what lies on the lane's disk, and recovers it if it was not unmounted. kInvalid: no FAT
-  // volume, or one that is damaged where it cannot be read at all; kUnsupported: exFAT.
+  // volume, or one that is damaged where it cannot be read at all; kUnsupported: one that nobody
+  // knows.
   static Result<std::unique_ptr<FatVolume>> open(BlockQueue& lane, const FatOptions& options = {});
 
   // Without close() nothing is lost that was synced; the next open() recovers.
@@ -66,8 +69,15 @@ class FatVolume {
   FatVolume(const FatVolume&) = delete;
   FatVolume& operator=(const FatVolume&) = delete;
 
-  // Writes everything and marks the volume as clean. Nothing can be changed afterwards (kClosed).
+  // Writes everything and marks the volume as clean, unless a recovery is not over: then the next
+  // open() begins it again. Nothing can be changed afterwards (kClosed).
   Result<> close(BlockQueue& lane);
+  // Some of a recovery, in a bounded time: a directory with the clusters of what it names, or a
+  // part of the FAT. False: nothing is left to do. The volume is used meanwhile as ever, and calls
+  // of others come first: what one needs that has not been put in order is put in order for it,
+  // and no volume is full before it has been. kIo: it cannot be put in order, and nothing can be
+  // changed any more.
+  Result<bool> recover_some(BlockQueue& lane);
   // What was changed by any thread before this call survives a power cut from now on.
   Result<> sync(BlockQueue& lane);
 
@@ -78,8 +88,8 @@ class FatVolume {
   [[nodiscard]] uint64_t max_file_bytes() const;
   // Empty: none. kInvalid: more than 11 characters of the OEM code page, or illegal ones.
   Result<> set_label(BlockQueue& lane, std::string_view label);
-  // What recovery did, and damage that was met since (a broken chain, say), a line each; the first
-  // ones in full.
+  // What recovery did, once it is over, and damage that was met since (a broken chain, say), a line
+  // each; the first ones in full.
   [[nodiscard]] std::vector<std::string> notes() const;
 
   // ---- names. Errors of all: kNotFound: no such directory node or name; kInvalid: `directory` is

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "fs/fat/fat_core.h"
+#include "fs/fat/fat_lock.h"
 #include "fs/fat/fat_nodes.h"
 #include "fs/fat/fat_time.h"
 #include "fs/fat/fat_volume.h"
@@ -16,7 +17,7 @@ namespace splitring {
 // The two locks of a change to a file's bytes, taken in their order.
 struct FatFileLock {
   std::unique_lock<std::shared_mutex> bytes;
-  std::unique_lock<std::mutex> volume;
+  std::unique_lock<FatLock> volume;
   FatNodeState* file = nullptr;
 };
 
@@ -101,7 +102,7 @@ class FatVolume::Impl {
   }
   [[nodiscard]] FatStamp now() const { return stamp(fat_now()); }
 
-  std::mutex mutex;
+  FatLock mutex;
   std::unique_ptr<FatCore> core;
   FatNodes nodes;
   std::string label;

@@ -84,7 +84,9 @@ Result<FatSet> FatVolume::Impl::move_entry(BlockQueue& lane, Rename& rename) {
   auto place = rename.try_at_once();
   const bool at_once = place.has_value();
   if (!at_once) {
-    // Two marks are a pair: that of an earlier rename has to be gone.
+    // Two marks of one file are a pair: those of earlier renames have to be gone. A mount may not
+    // have met all of them yet; empty files, which have no cluster, it cannot tell apart.
+    if (rename.facts.first_cluster == 0) TRY_VOID(core->recover_names(lane));
     if (marked_in_cycle == core->cycles()) TRY_VOID(core->cycle(lane));
     place = TRY(rename.in_steps(*this, lane));
   }

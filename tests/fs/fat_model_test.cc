@@ -1,14 +1,16 @@
 // A long random life of a volume, against a model of names and bytes; our checker and fsck.fat look
-// at it between.
+// at it between. Now and then it is not unmounted, and recovered while its life goes on.
 //
 // SPLITRING_FAT_OPERATIONS=N: so many (make check-fat-model: a million); SPLITRING_SEED=N.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <random>
 
 #include "fs/fat/fat_check.h"
+#include "fs/fat/fat_disk.h"
 #include "tests/support/fs/fat_test_volume.h"
 
 namespace splitring {
@@ -35,15 +37,18 @@ class Life {
  private:
   uint64_t below(uint64_t n) { return random_() % n; }
 
+  static constexpr std::array kDirectories{"a",   "a/b",   "Long directory name", "c",
+                                           "c/d", "c/d/e", "another directory"};
+  std::string any_directory() { return kDirectories[below(kDirectories.size())]; }
   std::string any_path() {
-    static const std::vector<std::string> directories = {"", "a/", "Long directory name/", "a/b/"};
+    const std::string directory = below(4) == 0 ? "" : any_directory() + "/";
     const uint64_t kind = below(4);
     const std::string number = std::to_string(below(30));
     const std::string name = kind == 0   ? "F" + number
                              : kind == 1 ? "lower." + number
                              : kind == 2 ? "A long name of number " + number
                                          : std::string(100 + below(5) * 35, 'v') + number;
-    return directories[below(directories.size())] + name;
+    return directory + name;
   }
   [[nodiscard]] bool parent_is_there(const std::string& path) const {
     const size_t slash = path.rfind('/');
@@ -56,17 +61,18 @@ class Life {
   }
 
   void step() {
+    if (below(3) == 0) {
+      ASSERT_TRUE(volume_.volume().recover_some(volume_.lane()));
+    }
     const std::string path = any_path();
     const bool there = files_.contains(path);
-    const uint64_t dice = below(20);
+    const uint64_t dice = below(22);
     if (dice < 6 && parent_is_there(path)) return put(path);
     if (dice < 10 && there) {
       ASSERT_TRUE(volume_.remove(path));
       files_.erase(path);
     } else if (dice == 10) {
-      const std::string directory = below(2) == 0   ? "a"
-                                    : below(2) == 0 ? "a/b"
-                                                    : "Long directory name";
+      const std::string directory = any_directory();
       if (files_.contains(directory + "/")) {
         const auto next = std::next(files_.find(directory + "/"));
         const bool empty = next == files_.end() || !next->first.starts_with(directory + "/");
@@ -90,7 +96,46 @@ class Life {
     } else if (dice == 18 && below(20) == 0) {
       volume_.close();
       volume_.mount();
+    } else if (dice == 19) {
+      move_directory();
+    } else if (dice == 20 && below(8) == 0) {
+      break_off();
     }
+  }
+
+  void move_directory() {
+    const std::string from = any_directory() + "/";
+    const std::string to = any_directory() + "/";
+    const std::string to_name = to.substr(0, to.size() - 1);
+    if (!files_.contains(from) || files_.contains(to) || !parent_is_there(to_name)) return;
+    const auto moved = volume_.rename(from.substr(0, from.size() - 1), to_name);
+    if (to.starts_with(from)) {
+      ASSERT_FALSE(moved);
+      return;
+    }
+    ASSERT_TRUE(moved || moved.error().code == Errc::kNoSpace) << moved.error().what;
+    if (!moved) return;
+    std::map<std::string, std::string> below;
+    for (auto at = files_.lower_bound(from); at != files_.end() && at->first.starts_with(from);)
+      below.insert(files_.extract(at++));
+    for (auto& [path, bytes] : below) files_[to + path.substr(from.size())] = std::move(bytes);
+  }
+
+  // The power fails, after a sync; some clusters are lost by that.
+  void break_off() {
+    ASSERT_TRUE(volume_.volume().sync(volume_.lane()));
+    {
+      auto disk = std::move(*open_fat_disk(volume_.lane()));
+      FatMap& map = disk->map();
+      for (uint64_t i = below(20); i > 0; i--) {
+        const FatRun run = map.take(static_cast<uint32_t>(1 + below(5)), 0);
+        if (run.count == 0) break;
+        ASSERT_TRUE(map.link(volume_.lane(), 0, run));
+      }
+      ASSERT_TRUE(map.write(volume_.lane()));
+      ASSERT_TRUE(disk->write_state(volume_.lane(), true));
+    }
+    volume_.mount({.utc = true, .recover_later = below(4) != 0});
   }
 
   void put(const std::string& path) {
@@ -107,6 +152,13 @@ class Life {
   }
 
   void look() {
+    // What a recovery has not got to when the volume is closed the next mount begins anew.
+    if (below(2) == 0) {
+      while (std::move(*volume_.volume().recover_some(volume_.lane()))) continue;
+    } else {
+      volume_.close();
+      volume_.mount();
+    }
     volume_.close();
     const auto report = check_fat(volume_.lane(), FatRepair::kNothing);
     ASSERT_TRUE(report);

@@ -93,6 +93,34 @@ TEST(FatThreads, ThreadsShareAVolumeEachWithALaneOfItsOwn) {
   EXPECT_EQ(report->files, 1U + kThreads * kRounds * 2 / 3);
 }
 
+// One of them puts the volume in order, which was not unmounted.
+TEST(FatThreads, RecoveryInTheBackgroundIsInNobodysWay) {
+  const auto disk = std::move(*MemoryDisk::create(Sectors::from_bytes(32 << 20)));
+  const auto lane = std::move(*disk->open_queue({}));
+  ASSERT_TRUE(format_fat(*lane));
+  {
+    const auto before = std::move(*FatVolume::open(*lane));
+    ASSERT_TRUE(before->create(*lane, kFatRoot, "shared"));
+    for (int i = 0; i < 100; i++)
+      ASSERT_TRUE(before->make_directory(*lane, kFatRoot, "directory " + std::to_string(i)));
+    ASSERT_TRUE(before->sync(*lane));
+  }
+  const auto volume = std::move(*FatVolume::open(*lane, {.recover_later = true}));
+  std::vector<Worker> workers;
+  for (int i = 0; i < kThreads; i++) workers.emplace_back(*disk, *volume, i);
+  std::vector<std::thread> threads;
+  threads.reserve(workers.size());
+  for (Worker& worker : workers) threads.emplace_back([&worker] { worker.run(); });
+  while (volume->recover_some(*lane).value_or(false)) continue;
+  for (std::thread& thread : threads) thread.join();
+  for (const Worker& worker : workers) EXPECT_EQ(worker.failures, 0);
+  ASSERT_TRUE(volume->close(*lane));
+  const auto report = check_fat(*lane, FatRepair::kNothing);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->findings.size(), 0U);
+  EXPECT_EQ(report->files, 1U + kThreads * kRounds * 2 / 3);
+}
+
 TEST(FatThreads, AnOpenFileOutlivesItsNameAndItsRename) {
   const auto disk = std::move(*MemoryDisk::create(Sectors::from_bytes(4 << 20)));
   const auto lane = std::move(*disk->open_queue({}));

@@ -20,6 +20,9 @@ std::vector<std::byte> formatted(uint64_t bytes, const FatFormat& format) {
   return image;
 }
 
+// What is made while a volume is recovered, beside the workload's.
+const std::string kMeanwhile = "meanwhile";
+
 void require(const Result<>& result, const char* what) {
   if (result) return;
   std::fprintf(stderr, "fat workload: %s: %s\n", what, result.error().what.c_str());
@@ -192,6 +195,7 @@ std::string FatCutWorkload::judge(FatTestVolume& volume, size_t moment) const {
   for (const std::string& path : volume.tree())
     found[path] = path.ends_with('/') ? "/" : volume.get(path);
   for (const auto& [path, text] : found) {
+    if (path.starts_with(kMeanwhile)) continue;
     bool was = false;
     for (size_t i = first; i <= last && !was; i++) {
       const auto then = states_[i].tree.find(path);
@@ -310,27 +314,61 @@ class Cutter {
     if (!raw) return fail(raw.error().what, moment);
     if (raw->damage != 0) return fail("damage before recovery: " + first_damage(*raw), moment);
     lane.reset();
-    FatTestVolume volume(std::move(disk), {.utc = true});
+    // Every other one is looked at while it is put in order.
+    FatTestVolume volume(std::move(disk), {.utc = true, .recover_later = result_.images % 2 == 0});
     std::string wrong = workload_.judge(volume, moment);
     if (!wrong.empty()) return fail(wrong, moment);
+    recover(volume);
     volume.close();
     const auto report = check_fat(volume.lane(), FatRepair::kNothing);
     if (!report) return fail(report.error().what, moment);
     if (!report->findings.empty())
       return fail("after recovery: " + report->findings[0].what, moment);
-    if (result_.images % limits_.recut_every == 0) cut_recovery(image, moment);
+    if (result_.images % limits_.recut_every == 0)
+      cut_recovery(image, moment, result_.images / limits_.recut_every % 2 == 0);
     if (!result_.failure.empty() || result_.images % limits_.fsck_every != 0) return;
     result_.judged_by_fsck++;
     wrong = volume.fsck();
     if (!wrong.empty()) fail("fsck.fat: " + wrong, moment);
   }
 
-  // The power goes again while the volume is put in order: what it says of its files stays the
-  // same.
-  void cut_recovery(const std::vector<std::byte>& image, size_t moment) {
+  static bool recover_some(FatTestVolume& volume) {
+    const auto more = volume.volume().recover_some(volume.lane());
+    if (!more) require(tl::make_unexpected(more.error()), "recovery");
+    return more && *more;
+  }
+  static void recover(FatTestVolume& volume) {
+    while (recover_some(volume)) continue;
+  }
+
+  // Uses the volume while it is put in order. The path of a file that is durable then; empty: there
+  // was no room for it.
+  std::string use_meanwhile(FatTestVolume& volume) {
+    const auto some = [&] {
+      for (auto i = random_() % 3; i > 0; i--) recover_some(volume);
+    };
+    const std::string path = kMeanwhile + "/" + std::string(200, 'm');
+    some();
+    const bool put = volume.put(kMeanwhile + " made", kMeanwhile).has_value();
+    some();
+    const bool made = volume.mkdir(kMeanwhile).has_value();
+    some();
+    const bool moved = put && made && volume.rename(kMeanwhile + " made", path);
+    some();
+    require(volume.volume().sync(volume.lane()), "sync");
+    return moved ? path : "";
+  }
+
+  // The power goes again while the volume is put in order, `used` by somebody or not: what it says
+  // of its files stays the same.
+  void cut_recovery(const std::vector<std::byte>& image, size_t moment, bool used) {
     auto disk = std::move(*PowerCutDisk::create(image));
     const PowerCutDisk& recorded = *disk;
-    const FatTestVolume first(std::move(disk), {.utc = true});
+    FatTestVolume first(std::move(disk), {.utc = true, .recover_later = used});
+    const std::string made = used ? use_meanwhile(first) : "";
+    const size_t made_at = recorded.events();
+    recover(first);
+    require(first.volume().sync(first.lane()), "sync");
     for (size_t event = 1; event <= recorded.events(); event++) {
       const std::vector<std::byte> torn = recorded.image_torn(event, random_());
       auto again = std::move(*MemoryDisk::create(Sectors::from_bytes(torn.size())));
@@ -338,6 +376,8 @@ class Cutter {
       FatTestVolume second(std::move(again), {.utc = true});
       const std::string wrong = workload_.judge(second, moment);
       if (!wrong.empty()) return fail("cut again in recovery: " + wrong, moment);
+      if (!made.empty() && event >= made_at && second.get(made) != kMeanwhile)
+        return fail("what was made during recovery is missing", moment);
       second.close();
       const auto report = check_fat(second.lane(), FatRepair::kNothing);
       if (!report || !report->findings.empty())
