@@ -8,6 +8,7 @@ import errno
 import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
 import unittest
@@ -309,6 +310,26 @@ class BeginAndEnd(FatTest):
         self.assertEqual((self.place / "safe").read_bytes(), b"s" * 300_000)
         self.unmount()
         self.assert_clean()
+
+    def test_a_volume_that_was_not_unmounted_is_put_in_order_while_it_is_used(self):
+        with self.image.open("r+b") as file:
+            reserved, = struct.unpack_from("<H", file.read(512), 14)
+            size, = struct.unpack_from("<I", os.pread(file.fileno(), 4, 36))
+            for number in range(2):
+                file.seek((reserved + number * size) * 512 + 4 * 100)
+                file.write(struct.pack("<I", 0x0fffffff) * 1000)  # clusters of nobody
+            file.seek(0x41)
+            file.write(b"\1")  # it is in use
+        process = self.mount_in_foreground(self.disk)
+        (self.place / "new").write_bytes(b"n" * 100_000)
+        self.tool("umount", self.place)
+        code, said = self.ends(process)
+        self.assertEqual(code, 0)
+        self.assertIn("put in order in the background", said)
+        self.assertIn("1000 clusters belong to nothing", said)
+        self.assert_clean()
+        self.mount(self.disk)
+        self.assertEqual((self.place / "new").read_bytes(), b"n" * 100_000)
 
     def test_a_disk_has_one_mount_that_writes(self):
         self.mount(self.disk)

@@ -65,7 +65,8 @@ Result<> serve(const MountCommandOptions& options, const StopSignals& stop, Open
       TRY(FuseSession::open(mount, session_options(options, *opened.tree, directory)));
   const auto watcher = TRY(Watcher::start(stop, *session));
   return session->serve(*opened.disk, *opened.lane,
-                        [&opened] { opened.tree->settle(*opened.lane); });
+                        {.settle = [&opened] { opened.tree->settle(*opened.lane); },
+                         .work = [&opened] { return opened.tree->work(*opened.lane); }});
 }
 
 Result<> run_mount(const Session& session, const MountCommandOptions& options) {

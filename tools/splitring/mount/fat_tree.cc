@@ -3,12 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace splitring::tools {
 namespace {
 
 constexpr mode_t kWriteBits = 0222;
 constexpr double kADay = 86400;  // seconds
+constexpr std::chrono::seconds kWorkAtTheEnd{5};
 
 FatNode fat_node(Node node) { return FatNode{node}; }
 
@@ -235,6 +237,12 @@ Answer<> FatTree::sync(BlockQueue& lane) {
   return {};
 }
 
+// What stands in its way is among the notes.
+bool FatTree::work(BlockQueue& lane) {
+  const auto more = volume_->recover_some(lane);
+  return more && *more;
+}
+
 void FatTree::settle(BlockQueue& lane) {
   pass_on_notes();
   if (!unsettled_.exchange(false, std::memory_order_relaxed)) return;
@@ -242,6 +250,9 @@ void FatTree::settle(BlockQueue& lane) {
 }
 
 Result<> FatTree::finish(BlockQueue& lane) {
+  // Whoever unmounts a volume wants it to be in order, but does not wait for a large one.
+  const auto until = std::chrono::steady_clock::now() + kWorkAtTheEnd;
+  while (work(lane) && std::chrono::steady_clock::now() < until) continue;
   pass_on_notes();
   return volume_->close(lane);
 }

@@ -5,6 +5,8 @@
 // Changing the mode sets or clears that mark, and what cannot be kept is passed over in silence, or
 // tar and rsync would complain of every file. Directories are said to have one link, as file
 // systems do that do not count them: find(1) then looks into all.
+//
+// A volume that was not unmounted is put in order in the background.
 #pragma once
 
 #include <atomic>
@@ -51,6 +53,7 @@ class FatTree final : public MountedTree {
   Answer<> allocate(BlockQueue& lane, Node node, uint64_t size, bool extend) override;
   Answer<> sync_file(BlockQueue& lane, Node node) override;
   Answer<> sync(BlockQueue& lane) override;
+  bool work(BlockQueue& lane) override;
   void settle(BlockQueue& lane) override;
   Result<> finish(BlockQueue& lane) override;
 

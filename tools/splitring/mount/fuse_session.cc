@@ -1,6 +1,7 @@
 #include "tools/splitring/mount/fuse_session.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -114,16 +115,32 @@ FuseSession::~FuseSession() {
   if (session_ && !detached_) fuse_session_unmount(session_.get());
 }
 
-void FuseSession::work(BlockQueue& lane, const std::function<void()>& settle) {
+bool FuseSession::is_asked() const {
+  pollfd poller{fuse_session_fd(session_.get()), POLLIN, 0};
+  return ::poll(&poller, 1, 0) != 0;
+}
+
+// At least one part, so that it comes to an end where somebody always asks. False: nothing is left.
+bool FuseSession::work_in_between(const Chores& chores) {
+  do {
+    if (!chores.work()) return false;
+  } while (!is_asked() && !stopping_ && !settle_due_);
+  return true;
+}
+
+void FuseSession::answer(BlockQueue& lane, const Chores* chores) {
   {
     const std::lock_guard lock(mutex_);
     threads_.insert(pthread_self());
   }
   FuseWorker worker(lane);
   fuse_buf buffer{};
-  // The one that settles has to be within reach of a signal.
-  while (crew_.begin_watch(!settle) && !stopping_) {
-    if (settle && settle_due_.exchange(false)) settle();
+  bool has_work = chores != nullptr;
+  while (true) {
+    has_work = has_work && work_in_between(*chores);
+    // The one that settles has to be within reach of a signal.
+    if (!crew_.begin_watch(chores == nullptr) || stopping_) break;
+    if (chores != nullptr && settle_due_.exchange(false)) chores->settle();
     const int bytes = fuse_session_receive_buf(session_.get(), &buffer);
     crew_.end_watch();
     if (bytes == -EINTR || bytes == -EAGAIN) continue;
@@ -136,8 +153,7 @@ void FuseSession::work(BlockQueue& lane, const std::function<void()>& settle) {
   threads_.erase(pthread_self());
 }
 
-Result<> FuseSession::serve(BlockDevice& disk, BlockQueue& lane,
-                            const std::function<void()>& settle) {
+Result<> FuseSession::serve(BlockDevice& disk, BlockQueue& lane, const Chores& chores) {
   {
     const std::lock_guard lock(mutex_);
     settler_ = pthread_self();
@@ -146,10 +162,10 @@ Result<> FuseSession::serve(BlockDevice& disk, BlockQueue& lane,
   for (size_t i = 1; i < kMostThreads; i++) {
     helpers.emplace_back([this, &disk] {
       const auto own = disk.open_queue({});
-      if (own) work(**own, nullptr);  // else the disk has no more lanes than there are
+      if (own) answer(**own, nullptr);  // else the disk has no more lanes than there are
     });
   }
-  work(lane, settle);
+  answer(lane, &chores);
   for (std::thread& helper : helpers) helper.join();
   const std::lock_guard lock(mutex_);
   served_ = true;

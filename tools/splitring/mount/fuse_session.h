@@ -33,6 +33,12 @@ class FuseSession {
     std::vector<std::string> o;  // "ro", "allow_other"
   };
 
+  // What the thread that calls serve() does beside answering.
+  struct Chores {
+    std::function<void()> settle;  // when wake() was called
+    std::function<bool()> work;    // while nobody asks, until it returns false
+  };
+
   // Mounts. `mount` outlives the session. Errors: what libfuse and the kernel say.
   static Result<std::unique_ptr<FuseSession>> open(FuseMount& mount, const Options& options);
   ~FuseSession();
@@ -40,13 +46,12 @@ class FuseSession {
   FuseSession& operator=(const FuseSession&) = delete;
 
   // Answers requests on the calling thread, with its `lane`, and on others with as many more as the
-  // disk has, until the file system is unmounted or end() is called. `settle` runs on the calling
-  // thread when wake() was called.
-  Result<> serve(BlockDevice& disk, BlockQueue& lane, const std::function<void()>& settle);
+  // disk has, until the file system is unmounted or end() is called.
+  Result<> serve(BlockDevice& disk, BlockQueue& lane, const Chores& chores);
 
   // ---- from any other thread
 
-  // Runs `settle` soon. May be lost where the thread is about to sleep: call it again.
+  // Settles soon. May be lost where the thread is about to sleep: call it again.
   void wake();
   // Takes the mount point away, and ends serve() once nobody uses the file system any more, or at
   // the latest after `patience`.
@@ -58,7 +63,9 @@ class FuseSession {
   };
   explicit FuseSession(std::string directory) : directory_(std::move(directory)) {}
 
-  void work(BlockQueue& lane, const std::function<void()>& settle);
+  void answer(BlockQueue& lane, const Chores* chores);
+  bool work_in_between(const Chores& chores);
+  [[nodiscard]] bool is_asked() const;
   void interrupt_all();  // mutex_ is held
 
   const std::string directory_;

@@ -137,6 +137,9 @@ class MountedTree {
   }
   virtual Answer<> sync_file(BlockQueue& /*lane*/, Node /*node*/) { return {}; }
   virtual Answer<> sync(BlockQueue& /*lane*/) { return {}; }
+  // A small part of what is to be done in the background; called while nobody asks for anything,
+  // and now and then if everybody does. False: nothing is left to do.
+  virtual bool work(BlockQueue& /*lane*/) { return false; }
   // Called every few seconds: makes durable what was changed a while ago.
   virtual void settle(BlockQueue& /*lane*/) {}
   // The last call: everything is on the disk, and the file system marked as unmounted.

@@ -34,9 +34,10 @@ Result<OpenTree> open_tar(OpenTree opened, const std::string& uri, const MountOp
 }
 
 Result<OpenTree> open_fat(OpenTree opened, const MountOptions& options, Complaints& complaints) {
-  auto volume = TRY(FatVolume::open(
-      *opened.lane,
-      {.read_only = options.read_only, .utc = options.utc, .discard = options.discard}));
+  auto volume = TRY(FatVolume::open(*opened.lane, {.read_only = options.read_only,
+                                                   .utc = options.utc,
+                                                   .discard = options.discard,
+                                                   .recover_later = true}));
   opened.tree = std::make_unique<FatTree>(std::move(volume), options, complaints);
   return opened;
 }
