@@ -134,9 +134,13 @@ TESTS := $(foreach r,$(TEST_ROOMS),$(ROOT)/tests/$(r)_test)
 
 # Programs that tests run as processes of their own.
 LDLIBS_test_tool_disk_conformance := -lgtest
+LDLIBS_test_tool_hostile_guest := -lgtest
 LDLIBS_test_tool_domain_times := -lxenlight
+TEST_SUPPORT_tool_hostile_guest := tests/support/backend/hand_guest.cc \
+  tests/support/backend/hand_frontend.cc
 define test_tool
-$(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc) $$(call libraries,$$(USES_tools))
+$(ROOT)/tests/$(1): $$(call objects,tests/programs/$(1).cc $$(TEST_SUPPORT_tool_$(1))) \
+    $$(call libraries,$$(USES_tools))
 	@echo "  link     $$@"
 	@mkdir -p $$(@D)
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_test_tool_$(1)) \
@@ -242,7 +246,8 @@ test: packages-test
 build-tests: all $(TESTS)
 
 XEN_WORK := $(BUILD)/xen
-XEN_TOOLS := $(addprefix $(ROOT)/tests/,verified_load disk_conformance domain_times choose_domid.so)
+XEN_TOOLS := $(addprefix $(ROOT)/tests/,verified_load disk_conformance hostile_guest domain_times \
+  choose_domid.so)
 XEN_LAB = --installed $(XEN_WORK)/installed $(XEN_TOOLS:%=--tool %) --work $(XEN_WORK) \
   $(PATIENCE:%=--patience %)
 .PHONY: xen-lab
