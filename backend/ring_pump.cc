@@ -169,7 +169,13 @@ class RingPump final : public Pump {
     }
     const uint32_t count = std::min(ring_.available(), kBatch);
     if (woken_) note_wakeup(count != 0 || served_since_wakeup_);
-    if (count == 0) return false;
+    if (count != 0) take_seen(count);
+    return count != 0;
+  }
+
+  // Fewer, if one of them must be alone.
+  void take_seen(uint32_t count) {
+    served_since_wakeup_ = true;
     parts_.limits.capacity = parts_.lane->geometry().capacity;
     for (uint32_t i = 0; i < count && !alone_; i++) {
       typename Wire::Request request;
@@ -180,8 +186,6 @@ class RingPump final : public Pump {
       journal_.taken(context.slot, std::as_bytes(std::span(&request, 1)));
       begin(context, request);
     }
-    served_since_wakeup_ = true;
-    return true;
   }
 
   void begin(Context& context, const typename Wire::Request& wire) {
@@ -345,14 +349,18 @@ class RingPump final : public Pump {
     parts_.counters->broken_rings.add();
   }
 
+  // What is in the ring by now counts: a frontend that closes may wait for its answers.
   void finish_in_flight() {
     now_ = Clock::now();
-    parts_.lane->drain();
-    if (held_ != nullptr) {
-      submit_step(*std::exchange(held_, nullptr));
-      parts_.lane->drain();
-    }
+    drain();
+    if (!broken_ && ring_.look() == RingState::kReady)
+      for (; ring_.available() != 0; drain()) take_seen(ring_.available());
     publish();
+  }
+
+  void drain() {
+    for (parts_.lane->drain(); held_ != nullptr; parts_.lane->drain())
+      submit_step(*std::exchange(held_, nullptr));
   }
 
   template <class... Args>

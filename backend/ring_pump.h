@@ -48,7 +48,8 @@ enum class PumpEnd : uint8_t {
 class Pump {
  public:
   virtual ~Pump() = default;
-  // Serves until *stop is set or the ring breaks; then finishes what is in flight.
+  // Serves until *stop is set or the ring breaks; then finishes what is in flight, and what the
+  // frontend has put into the ring until then.
   virtual PumpEnd run() = 0;
   // One round: takes a bounded number of requests, starts them, answers what is done (B3). True if
   // anything moved. For a test or a fuzzer that plays the frontend in the same thread.

@@ -155,6 +155,28 @@ TEST_P(RingPump, ABarrierHeldWhenTheRingStopsStillWaitsForAllBefore) {
   EXPECT_EQ(bench.frontend->answers().size(), 2U);
 }
 
+// As a frontend does that closes: it shows its last requests and asks for the end before the
+// backend has looked.
+TEST_P(RingPump, WhatIsInTheRingWhenItStopsIsDoneAndAnswered) {
+  PumpBench bench(defaults());
+  bench.disk->withhold(true);
+  HandRequest barrier = write_request(1, 0, {segment(0)});
+  barrier.operation = blkif::kOpWriteBarrier;
+  bench.frontend->push(barrier);
+  bench.show();
+  bench.start();
+  ASSERT_TRUE(bench.disk->wait_until_held(1));
+  // It takes nothing beside a barrier.
+  const uint32_t more = bench.frontend->free_slots();
+  for (uint32_t i = 0; i < more; i++)
+    bench.frontend->push(write_request(2 + i, 8, {segment(i % 8)}));
+  bench.show();
+  std::thread stopper([&] { EXPECT_EQ(bench.stop(), PumpEnd::kStopped); });
+  bench.disk->withhold(false);
+  stopper.join();
+  EXPECT_EQ(bench.frontend->answers().size(), 1U + more);
+}
+
 TEST_P(RingPump, AFlushWithDataFlushesBeforeItWrites) {
   PumpBench bench(defaults());
   fill(bench.page(0), 3);
