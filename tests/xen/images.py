@@ -39,12 +39,12 @@ GUEST_PROGRAMS = [
     "/bin/bash", "/usr/sbin/modprobe", "/usr/bin/fio", "/usr/bin/timeout", "/usr/bin/dd",
     "/usr/bin/cmp", "/usr/bin/head", "/usr/bin/tail", "/usr/bin/sha256sum", "/usr/sbin/blockdev",
     "/usr/sbin/mkfs.ext4",
-    "/usr/sbin/mkfs.vfat", "/usr/bin/grep", "/usr/sbin/fstrim",
+    "/usr/sbin/mkfs.vfat", "/usr/sbin/mkfs.exfat", "/usr/bin/grep", "/usr/sbin/fstrim",
     "/usr/sbin/blkdiscard",
     *(f"/usr/bin/xenstore-{verb}" for verb in ("read", "write", "list", "ls", "watch")),
 ]
 GUEST_MODULES = ["xen-blkfront", "xen-gntalloc", "xen-gntdev", "xen-evtchn", "ext4",
-                 "jbd2", "mbcache", "crc*", "libcrc32c", "fat", "vfat", "nls_*", "fuse"]
+                 "jbd2", "mbcache", "crc*", "libcrc32c", "fat", "vfat", "exfat", "nls_*", "fuse"]
 FOLDERS = ["bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "mnt", "share",
            "var/log/xen/console", "var/lib/xen", "var/lib/xenstored", "usr/bin", "usr/sbin",
            "usr/lib"]

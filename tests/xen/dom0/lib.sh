@@ -138,11 +138,15 @@ wait_for_another() {
 # ---- disks of our own kind ------------------------------------------------------------------
 # attach GUEST VDEV TARGET [OPTIONS...]: returns once the guest has it.
 attach() {
+  attach_only "$@"
+  wait_device "$1" "$2"
+}
+# attach_only ...: returns once the backend has it.
+attach_only() {
   local guest=$1 vdev=$2 target=$3 said
   shift 3
   said=$(splitring attach --domain "$(domid "$guest")" --vdev "$vdev" --kind splitring \
     --wait $((patience * 10)) --target "$target" "$@" 2>&1) || fail "$said"
-  wait_device "$guest" "$vdev"
 }
 # wait_device GUEST VDEV: until the guest's kernel has made a disk of it.
 wait_device() {
