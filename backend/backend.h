@@ -50,6 +50,10 @@ struct BackendOptions {
   // How long a closing device waits for its image: then it says Closed nevertheless, and its report
   // that the image hangs (B37).
   std::chrono::seconds drain_timeout{10};
+  // How long an image that is in use is tried again. One whose rings a process before us has left
+  // is waited for without end: that process may hang in the kernel, and giving up would end the
+  // guest's disk.
+  std::chrono::milliseconds busy_patience{2000};
 };
 
 class Backend {

@@ -138,7 +138,7 @@ Result<> Device::first_sight(Store& store, const Snapshot& now) {
     return write_offer(view, path_.backend_directory(), offer_);
   }));
   TRY_VOID(open_image(store, now));
-  if (image_busy()) return {};
+  if (busy_since_) return {};
   seen_ = true;
   if (!disk_) return {};
   if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
@@ -193,7 +193,7 @@ Result<> Device::open_image(Store& store, const Snapshot& now) {
   OpenOptions options;
   options.read_only = mode_ != "w";
   auto disk = context_.schemes->open(target_, options);
-  if (!disk && disk.error().code == Errc::kBusy && still_patient()) return {};
+  if (!disk && disk.error().code == Errc::kBusy && keep_waiting(now, disk.error().what)) return {};
   busy_since_.reset();
   if (!disk) return refuse_image(store, now, disk.error().what);
   disk_ = std::move(*disk);

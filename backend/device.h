@@ -46,7 +46,7 @@ class Device {
   void stop();
   [[nodiscard]] bool idle() const;
   // Its image, or its rings' journals, were in use a moment ago: step it again soon.
-  [[nodiscard]] bool image_busy() const { return busy_since_.has_value(); }
+  [[nodiscard]] bool image_busy() const;
   // True once its directory has gone and nothing of it runs: forget it.
   [[nodiscard]] bool finished() const { return finished_; }
   // Leaves threads that do not end to themselves.
@@ -69,7 +69,7 @@ class Device {
   Result<bool> go_on(Store& store, const Snapshot& now);
   Result<> speak_for_ourselves(Store& store);
   [[nodiscard]] bool wait_for_predecessor(const Snapshot& now);
-  [[nodiscard]] bool still_patient();
+  [[nodiscard]] bool keep_waiting(const Snapshot& now, const std::string& why);
   [[nodiscard]] bool survives_us() const;
   Result<> begin_journals(Store& store);
   void remove_journals() const;

@@ -23,6 +23,12 @@ struct Device::Snapshot {
   XenbusState frontend = XenbusState::kUnknown;
   std::string target;
   std::string mode;
+
+  // The rings of a backend before us are there, and their frontend waits for its answers.
+  [[nodiscard]] bool goes_on() const {
+    return (rest || journal) && own == XenbusState::kConnected &&
+           frontend == XenbusState::kConnected;
+  }
 };
 
 }  // namespace splitring::backend

@@ -11,14 +11,6 @@
 #include "backend/journal_folder.h"
 
 namespace splitring::backend {
-namespace {
-
-// The kernel lets go of the files of a process that was killed with I/O in flight only after the
-// process has gone, and with them of the lock of the image.
-constexpr std::chrono::seconds kBusyPatience{2};
-
-}  // namespace
-
 // A frontend that knows the process before us learns that nobody answers for that any more.
 Result<> Device::speak_for_ourselves(Store& store) {
   if (offer_.instance == context_.options->offer.instance) return {};
@@ -46,7 +38,7 @@ Result<> Device::answer_script(Store& store) {
 Result<bool> Device::go_on(Store& store, const Snapshot& now) {
   if (!now.rest && !now.journal) return false;
   if (now.rest) TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
-  if (now.own != XenbusState::kConnected || now.frontend != XenbusState::kConnected) return false;
+  if (!now.goes_on()) return false;
   // A file that is another one now would answer with other bytes.
   const auto told = read_disk(store.now(), path_.backend_directory());
   if (!told || told->block_bytes != disk_nodes().block_bytes ||
@@ -63,17 +55,26 @@ Result<bool> Device::go_on(Store& store, const Snapshot& now) {
   return true;
 }
 
-// A process that was killed is no more, but the kernel may still do its I/O.
+// A process that was killed is no more, but the kernel may still do its I/O, and holds its files
+// and their locks until that is done.
 bool Device::wait_for_predecessor(const Snapshot& now) {
-  return now.journal &&
-         RingJournal::in_use(journal_path(context_.options->journal_directory, path_, 0)) &&
-         still_patient();
+  return now.journal && journals_in_use(context_.options->journal_directory, path_) &&
+         keep_waiting(now, "the process before us still holds the journals of its rings");
 }
 
-bool Device::still_patient() {
-  const auto now = std::chrono::steady_clock::now();
-  if (!busy_since_) busy_since_ = now;
-  return now - *busy_since_ < kBusyPatience;
+bool Device::keep_waiting(const Snapshot& now, const std::string& why) {
+  if (!busy_since_) busy_since_ = std::chrono::steady_clock::now();
+  if (image_busy()) return true;
+  if (!now.goes_on()) return false;
+  const std::string waiting = why + "; the guest's requests wait until it is free";
+  if (error_ != waiting) spdlog::warn("{}: {}", name_, waiting);
+  error_ = waiting;
+  return true;
+}
+
+bool Device::image_busy() const {
+  return busy_since_ &&
+         std::chrono::steady_clock::now() - *busy_since_ < context_.options->busy_patience;
 }
 
 // A disk in memory ends with its process.

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "backend/handover.h"
+#include "backend/ring_journal.h"
 #include "base/parse.h"
 #include "xenbus/nodes.h"
 
@@ -55,6 +56,17 @@ Result<> set_up_journals(const std::filesystem::path& folder, StoreView& store, 
   }
   if (error) return fail_errno("the folder for journals, " + folder.string(), error.value());
   return {};
+}
+
+// A process that ends lets go of its files one after the other.
+bool journals_in_use(const std::filesystem::path& folder, const DevicePath& device) {
+  std::error_code ignored;
+  for (size_t queue = 0; queue < kMaxQueues; queue++) {
+    const auto path = journal_path(folder, device, queue);
+    if (RingJournal::in_use(path)) return true;
+    if (!std::filesystem::exists(path, ignored)) return false;
+  }
+  return false;
 }
 
 void remove_journals(const std::filesystem::path& folder, const DevicePath& device) {

@@ -19,6 +19,9 @@ std::filesystem::path journal_path(const std::filesystem::path& folder, const De
 // are no journals stay.
 Result<> set_up_journals(const std::filesystem::path& folder, StoreView& store, DomId backend);
 
+// Some process has one of the device's journals open.
+bool journals_in_use(const std::filesystem::path& folder, const DevicePath& device);
+
 // Of all queues of a device.
 void remove_journals(const std::filesystem::path& folder, const DevicePath& device);
 

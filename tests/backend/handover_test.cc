@@ -1,4 +1,6 @@
 // Disks of a kind that other backends serve too: what is ours, and how it becomes ours.
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include "backend/handover.h"
 #include "tests/backend/live_device.h"
@@ -203,6 +205,78 @@ TEST_F(BackendJournals, ThatAreLostCloseTheDevice) {
   std::filesystem::remove(journal(1));
   live.start();
   EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+}
+
+// A process that hangs in the kernel, on storage that does, holds the lock of its image.
+TEST_F(BackendJournals, ASuccessorWaitsForTheImageWithoutEnd) {
+  BackendOptions impatient = options();
+  impatient.busy_patience = std::chrono::milliseconds(0);
+  LiveBackend live(impatient);
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  for (const bool with_journals : {true, false}) {
+    live.stop();
+    if (!with_journals) {
+      device.write(kRestNode, "1");
+      std::filesystem::remove_all(folder / "rings");
+    }
+    const UniqueFd predecessor(::open(image.path.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(::flock(predecessor.get(), LOCK_SH), 0);
+    guest->push(read_request(2, 8, {guest->segment(1)}));
+    live.start();
+    live.settle();
+    EXPECT_EQ(device.node("state"), "4");
+    EXPECT_NE(live.backend->report().at(0).error.find("in use"), std::string::npos);
+    ASSERT_EQ(::flock(predecessor.get(), LOCK_UN), 0);
+    EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+    EXPECT_EQ(live.backend->report().at(0).error, "");
+  }
+}
+
+TEST_F(BackendJournals, ASuccessorWaitsForTheJournalOfEachQueue) {
+  BackendOptions impatient = options();
+  impatient.busy_patience = std::chrono::milliseconds(0);
+  LiveBackend live(impatient);
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  live.stop();
+  const UniqueFd predecessor(::open(journal(1).c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(predecessor.get(), LOCK_EX), 0);
+  live.start();
+  live.settle();
+  EXPECT_EQ(device.node("state"), "4");
+  EXPECT_NE(live.backend->report().at(0).error.find("journals"), std::string::npos);
+  guest->push(read_request(2, 8, {guest->segment(1)}));
+  ASSERT_EQ(::flock(predecessor.get(), LOCK_UN), 0);
+  EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+}
+
+TEST_F(BackendJournals, AGuestThatClosesDoesNotWaitForTheImage) {
+  BackendOptions impatient = options();
+  impatient.busy_patience = std::chrono::milliseconds(0);
+  LiveBackend live(impatient);
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  live.stop();
+  const UniqueFd predecessor(::open(image.path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(predecessor.get(), LOCK_SH), 0);
+  live.start();
+  live.settle();
+  guest->set_state(XenbusState::kClosing);
+  EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+  guest->set_state(XenbusState::kClosed);
+  EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosed));
+}
+
+TEST(BackendHandover, AFreshDeviceDoesNotWaitForItsImageForEver) {
+  const ScratchImage image(1U << 20);
+  BackendOptions impatient;
+  impatient.busy_patience = std::chrono::milliseconds(0);
+  LiveBackend live(impatient);
+  const UniqueFd other(::open(image.path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(other.get(), LOCK_SH), 0);
+  live.attach(LiveBackend::path(), image.uri());
+  EXPECT_TRUE(live.wait_for_state(LiveBackend::path(), XenbusState::kClosing));
 }
 
 TEST_F(BackendJournals, AreNotKeptForADiskInMemory) {

@@ -66,6 +66,15 @@ std::string by_kind(const Json& counts) {
   return text.empty() ? "none" : printable(text);
 }
 
+// What the daemon has to say that is not in the store: what it waits for.
+void print_difficulty(const ListedDisk& disk, const Json& device) {
+  const auto error = device.find("error");
+  if (error == device.end() || !error->is_string()) return;
+  const auto text = error->get<std::string>();
+  if (!text.empty() && text != disk.error)
+    std::printf("        daemon: %s\n", printable(text).c_str());
+}
+
 // What a daemon of another version says may lack something: the library tells by throwing.
 void print_counters(const Json& device) try {
   const Json& counters = device.at("counters");
@@ -90,7 +99,9 @@ void print_table(const std::vector<ListedDisk>& disks,
                 raw(disk.path.backend), printable(disk.target).c_str());
     if (!disk.error.empty()) std::printf("        error: %s\n", printable(disk.error).c_str());
     const auto found = counters.find(disk.path.backend_directory());
-    if (found != counters.end()) print_counters(found->second);
+    if (found == counters.end()) continue;
+    print_difficulty(disk, found->second);
+    print_counters(found->second);
   }
 }
 
