@@ -27,7 +27,9 @@ Result<> PageView::check(const std::byte* page, uint64_t number, unsigned level,
     if (cell < end_of_slots || cell + fixed + key_bytes > kPageBytes)
       return bad("an entry lies outside it");
     if (header.prefix_bytes + key_bytes > kMaxPageKeyBytes) return bad("a key is too long");
-    if (kind == kLeafPage && cell + 2 + key_bytes + load_le<uint16_t>(page + cell) > kPageBytes)
+    const size_t payload_bytes = kind == kLeafPage ? load_le<uint16_t>(page + cell) : 0;
+    if (payload_bytes > kMaxPayloadBytes) return bad("a value is too long");
+    if (cell + fixed + key_bytes + payload_bytes > kPageBytes)
       return bad("a value lies outside it");
     if (kind == kInnerPage &&
         (load_le<uint64_t>(page + cell) >= pages || load_le<uint64_t>(page + cell) == 0))

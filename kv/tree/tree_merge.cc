@@ -142,6 +142,9 @@ Result<> TreeMerge::close(Run& run, unsigned level, Contents& out) {
 }
 
 Result<> TreeMerge::put(const Change& change, Contents& out) {
+  // A ring may be hostile; so that every entry fits in a page.
+  if (change.key.size() > kMaxPageKeyBytes || change.payload.size() > kMaxPayloadBytes)
+    return fail(Errc::kInvalid, "a change in the ring is too long");
   PageEntry entry{.key = change.key, .payload = change.payload, .child = {}};
   if (load_be32(change.key) == kSegmentTree) {
     // It says when it was written; only now it is known in which generation it is seen first.
