@@ -257,7 +257,8 @@ xen-lab: packages-xen
 	  PREFIX=/usr >/dev/null
 
 ## test-xen: the programs on a real Xen, booted under software emulation; QUICK=1, ONLY=TEXT, PATIENCE=N
-XEN_QUICK := 10-attach 20-xl-attach 30-frontend 43-upgrade
+# Without stock xl, whose limits of 10 and 40 s no option moves: a machine can be too busy for them.
+XEN_QUICK := 10-attach 30-frontend 43-upgrade
 test-xen: xen-lab
 	@tests/xen/lab.py $(XEN_LAB) --junit $(XEN_WORK)/junit.xml \
 	  $(patsubst %,--only %,$(ONLY) $(if $(QUICK),$(XEN_QUICK)))

@@ -16,6 +16,7 @@ it.
 
 import argparse
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -210,6 +211,7 @@ def main():
     parser.add_argument("--junit", type=Path)
     parser.add_argument("--shell", action="store_true")
     arguments = parser.parse_args()
+    start = time.monotonic()
     scenarios = find_scenarios(arguments.only or [""])
     lab = Lab(arguments)
     results = []
@@ -226,6 +228,9 @@ def main():
         lab.end()
     if arguments.junit:
         write_junit(arguments.junit, results)
+    worked = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"xen: {time.monotonic() - start:.0f} s in all, with "
+          f"{worked.ru_utime + worked.ru_stime:.0f} s of processor time")
     passed = sum(good for _, good, _, _ in results)
     print(f"{passed} passed, {len(results) - passed} failed")
     return 0 if results and passed == len(results) else 1
