@@ -3,7 +3,7 @@
 # and fio work on each. Prints, for each row and disk,
 #   result DISK WORK BLOCK DEPTH IOPS DOM0-NS GUEST-NS
 # with the processor time of either domain for one request, taken in the midst of the run, and for
-# Splitring's disk, with persistent grants and then again without them,
+# Splitring's disk, with persistent grants, then again without them, then spinning before it sleeps,
 #   rang DISK WORK BLOCK DEPTH WAKE-UPS NOTIFICATIONS
 # of either side's doorbell, for one request.
 for image in blkback qdisk splitring; do
@@ -56,10 +56,17 @@ for row in "randread 4k 1" "randread 4k 32" "randwrite 4k 1" "randwrite 4k 32" "
     measure "${disk%:*}" "${disk#*:}" $row
   done
 done
-detach g xvdc
-stop_daemon
-log_level=info start_daemon --metrics 127.0.0.1:9100 --no-persistent
-attach g xvdc "raw:$lab/splitring.img"
+again() {  # OPTION...
+  detach g xvdc
+  stop_daemon
+  log_level=info start_daemon --metrics 127.0.0.1:9100 "$@"
+  attach g xvdc "raw:$lab/splitring.img"
+}
+again --no-persistent
 for row in "randread 4k 1" "randread 4k 32" "read 1M 4" "write 1M 4"; do
   measure splitring-copied xvdc $row
+done
+again --poll on
+for row in "randread 4k 1" "randread 4k 32" "randwrite 4k 1"; do
+  measure splitring-polling xvdc $row
 done
