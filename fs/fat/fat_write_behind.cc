@@ -24,10 +24,12 @@ bool FatWriteBehind::join(uint64_t offset, std::span<const std::byte> bytes, boo
   if (at > held_.size() && (!nothing_behind_ || offset != cluster_end(end()))) return false;
   if (at + bytes.size() > kMostHeld) return false;
   if (at + bytes.size() >= held_.size()) {
-    held_.resize(at + bytes.size());
+    held_.resize(at);
+    held_.insert(held_.end(), bytes.begin(), bytes.end());
     nothing_behind_ = nothing_behind;
+  } else {
+    std::memcpy(held_.data() + at, bytes.data(), bytes.size());
   }
-  std::ranges::copy(bytes, held_.begin() + static_cast<std::ptrdiff_t>(at));
   return true;
 }
 

@@ -23,6 +23,32 @@ Result<> write_all(int fd, std::span<const std::byte> bytes, const std::string& 
   return {};
 }
 
+enum class HostKind : uint8_t { kFile, kDirectory, kOther };
+struct HostItem {
+  std::string path;
+  HostKind kind;
+};
+
+// Known from the listing, as long as nobody asks where a link leads.
+HostKind kind_of(const stdfs::directory_entry& entry) {
+  std::error_code error;
+  if (entry.is_symlink(error)) return HostKind::kOther;
+  if (entry.is_directory(error)) return HostKind::kDirectory;
+  return entry.is_regular_file(error) ? HostKind::kFile : HostKind::kOther;
+}
+
+// Everything below a directory, in the order of the paths.
+Result<std::vector<HostItem>> items_below(const stdfs::path& top) {
+  std::vector<HostItem> items;
+  std::error_code error;
+  for (auto it = stdfs::recursive_directory_iterator(top, error);
+       !error && it != stdfs::recursive_directory_iterator(); it.increment(error))
+    items.push_back({it->path().native(), kind_of(*it)});
+  if (error) return fail_errno(top.native(), error.value());
+  std::ranges::sort(items, {}, &HostItem::path);
+  return items;
+}
+
 }  // namespace
 
 Result<> FatUser::copy_file_in(const std::string& host_path, const std::string& path) {
@@ -62,23 +88,17 @@ Result<> FatUser::copy_in(const std::string& host_path, const std::string& path)
   const std::string target = nameless ? fat_path(path) : TRY(target_of(name.string(), path));
   if (!stdfs::is_directory(status)) return copy_file_in(host_path, target);
   if (!target.empty()) TRY_VOID(make_directory(target, true));
-  std::vector<stdfs::directory_entry> items;
-  for (auto it = stdfs::recursive_directory_iterator(top, error);
-       !error && it != stdfs::recursive_directory_iterator(); it.increment(error))
-    items.push_back(*it);
-  if (error) return fail_errno(host_path, error.value());
-  std::ranges::sort(items, {}, [](const auto& item) { return item.path().native(); });
-  for (const stdfs::directory_entry& item : items) {
-    const std::string relative = item.path().lexically_relative(top).string();
+  const size_t prefix = top.native().size() + (top.has_filename() ? 1 : 0);
+  // By name, so that what is in a directory follows it, and comes in the same order everywhere.
+  for (const HostItem& item : TRY(items_below(top))) {
+    const std::string relative = item.path.substr(prefix);
     const std::string there = target.empty() ? relative : target + "/" + relative;
-    // The kind is known from the listing, as long as nobody asks where a link leads.
-    const bool is_link = item.is_symlink(error);
-    if (!is_link && item.is_directory(error))
+    if (item.kind == HostKind::kDirectory)
       TRY_VOID(make_directory(there, true));
-    else if (!is_link && item.is_regular_file(error))
-      TRY_VOID(copy_file_in(item.path().string(), there));
+    else if (item.kind == HostKind::kFile)
+      TRY_VOID(copy_file_in(item.path, there));
     else
-      tally_.left_out.push_back(item.path().string());
+      tally_.left_out.push_back(item.path);
   }
   return {};
 }

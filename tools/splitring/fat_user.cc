@@ -67,6 +67,10 @@ class FatUser::Ref {
   bool open_ = false;
 };
 
+FatUser::FatUser(FatVolume& volume, BlockQueue& lane, Progress progress)
+    : volume_(volume), lane_(lane), progress_(std::move(progress)), relay_(lane) {}
+FatUser::~FatUser() = default;
+
 Result<FatUser::Ref> FatUser::resolve(const std::string& path) {
   const auto stat = volume_.resolve(lane_, path);
   if (!stat) return fail_within(path.empty() ? "/" : path, stat.error());
@@ -131,15 +135,36 @@ Result<> FatUser::read(const std::string& path, const BufferRelay::Target& take)
   return relay_.run(source, take, BufferRelay::Beside::kTarget);
 }
 
-Result<FatUser::Ref> FatUser::open(const std::string& path, bool make) {
-  auto stat = volume_.resolve(lane_, path);
-  if (!stat && make && stat.error().code == Errc::kNotFound) {
-    const Ref parent = TRY(resolve(fat_parent_of(path)));
-    stat = volume_.create(lane_, parent.node(), fat_name_of(path));
+Result<FatNode> FatUser::directory_of(const std::string& path) {
+  std::string directory = fat_parent_of(path);
+  if (directory_ == nullptr || directory_path_ != directory) {
+    directory_.reset();
+    Ref found = TRY(resolve(directory));
+    directory_ = std::make_unique<Ref>(std::move(found));
+    directory_path_ = std::move(directory);
   }
+  return directory_->node();
+}
+
+Result<FatUser::Ref> FatUser::open(const std::string& path) {
+  Ref file = TRY(resolve(path));
+  if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
+  return file;
+}
+
+// The file is empty.
+Result<FatUser::Ref> FatUser::make(const std::string& path) {
+  const FatNode directory = TRY(directory_of(path));
+  const std::string name = fat_name_of(path);
+  auto stat = volume_.create(lane_, directory, name);
+  const bool exists = !stat && stat.error().code == Errc::kExists;
+  if (exists) stat = volume_.lookup(lane_, directory, name);
   if (!stat) return fail_within(path, stat.error());
   Ref file(volume_, lane_, *stat);
   if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
+  if (!exists) return file;
+  if (const auto cut = volume_.truncate(lane_, file.node(), 0); !cut)
+    return fail_within(path, cut.error());
   return file;
 }
 
@@ -150,7 +175,7 @@ Result<> FatUser::write(const std::string& path, const BufferRelay::Source& sour
     return fail(Errc::kLimit, whole + ": a file of " + std::to_string(incoming.bytes) +
                                   " bytes; here it has at most " +
                                   std::to_string(volume_.max_file_bytes()));
-  const Ref file = TRY(open(whole, true));
+  const Ref file = TRY(make(whole));
   uint64_t offset = 0;
   const auto target = [&](std::span<const std::byte> bytes) -> Result<> {
     TRY_VOID(volume_.write(lane_, file.node(), offset, bytes));
@@ -159,7 +184,6 @@ Result<> FatUser::write(const std::string& path, const BufferRelay::Source& sour
     return {};
   };
   const auto work = [&]() -> Result<> {
-    TRY_VOID(volume_.truncate(lane_, file.node(), 0));
     if (incoming.bytes > kLargeBytes)
       TRY_VOID(volume_.preallocate(lane_, file.node(), incoming.bytes));
     TRY_VOID(relay_.run(source, target, incoming.beside));
@@ -191,6 +215,7 @@ Result<> FatUser::make_directory(const std::string& path, bool with_parents) {
 Result<> FatUser::remove(const std::string& path, bool recursive) {
   const std::string whole = fat_path(path);
   if (whole.empty()) return fail(Errc::kInvalid, "the root cannot be removed");
+  directory_.reset();
   std::vector<std::string> directories;
   {
     const Ref top = TRY(resolve(whole));
@@ -231,6 +256,7 @@ Result<std::string> FatUser::target_of(const std::string& from_name, const std::
 }
 
 Result<> FatUser::move(const std::string& from, const std::string& to) {
+  directory_.reset();
   const std::string source = fat_path(from);
   const std::string target = TRY(target_of(fat_name_of(source), to));
   const Ref from_parent = TRY(resolve(fat_parent_of(source)));
@@ -244,7 +270,7 @@ Result<> FatUser::copy(const std::string& from, const std::string& to) {
   const FatStat stat = TRY(this->stat(source));
   const std::string target = TRY(target_of(fat_name_of(source), to));
   if (!stat.is_directory) {
-    Ref file = TRY(open(source, false));
+    Ref file = TRY(open(source));
     // One file answers to many spellings.
     if (const auto there = volume_.resolve(lane_, target)) {
       volume_.forget(there->node);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@ namespace splitring::tools {
 
 class FatUser {
  public:
+  ~FatUser();
+  FatUser(const FatUser&) = delete;
+  FatUser& operator=(const FatUser&) = delete;
   struct Tally {
     uint64_t files = 0;
     uint64_t directories = 0;
@@ -27,8 +31,7 @@ class FatUser {
   };
   using Progress = std::function<void(uint64_t bytes)>;  // of file data, as it moves
 
-  FatUser(FatVolume& volume, BlockQueue& lane, Progress progress = {})
-      : volume_(volume), lane_(lane), progress_(std::move(progress)), relay_(lane) {}
+  FatUser(FatVolume& volume, BlockQueue& lane, Progress progress = {});
 
   Result<FatStat> stat(const std::string& path);
   using Visit = std::function<void(const std::string& path, const FatEntry& entry)>;
@@ -65,7 +68,10 @@ class FatUser {
   class Ref;
 
   Result<Ref> resolve(const std::string& path);
-  Result<Ref> open(const std::string& path, bool make);
+  // Remembered: what is done in one directory comes together.
+  Result<FatNode> directory_of(const std::string& path);
+  Result<Ref> open(const std::string& path);
+  Result<Ref> make(const std::string& path);
   Result<std::string> target_of(const std::string& from_name, const std::string& to);
   Result<> copy_file_in(const std::string& host_path, const std::string& path);
   Result<> copy_file_out(const std::string& path, const std::string& host_path, bool overwrite);
@@ -77,6 +83,8 @@ class FatUser {
   Progress progress_;
   BufferRelay relay_;
   Tally tally_;
+  std::string directory_path_;      // of directory_
+  std::unique_ptr<Ref> directory_;  // the last one that was asked for; or none
 };
 
 // "a/b/c" out of "/a//b/c/"; the last component of it; all before that.
