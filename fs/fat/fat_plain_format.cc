@@ -100,6 +100,11 @@ bool lay_out(Plan& plan, uint32_t least_reserved, uint32_t align_sectors) {
   }
 }
 
+// Of a volume of the type.
+uint64_t least_clusters(FatType type) {
+  return type == FatType::kFat32 ? 65525 : type == FatType::kFat16 ? 4085 : 1;
+}
+
 bool type_matches(const Plan& plan) {
   if (plan.type != FatType::kFat32 && plan.fat_sectors > 0xffff) return false;
   return fat_type_of(plan.clusters) == plan.type && plan.clusters <= 0x0ffffff5 - 2;
@@ -152,7 +157,9 @@ Result<Plan> choose(const FatFormat& format, uint64_t bytes, uint32_t sector_byt
   if (format.cluster_bytes) return wrong();
   for (uint32_t other = sector_bytes; other <= 64 * kKiB && other / sector_bytes <= 128; other *= 2)
     if (attempt(other)) return plan;
-  return wrong();
+  const bool is_small = !attempt(sector_bytes) && plan.clusters < least_clusters(plan.type);
+  return fail(Errc::kInvalid, format_bytes(bytes) + " is too " + (is_small ? "small" : "large") +
+                                  " for " + to_string(plan.type) + ": choose another type");
 }
 
 FatBootSector boot_sector(const Plan& plan, const FatFormat& format, const FatShortName& label) {

@@ -225,8 +225,16 @@ class SplitringFat(unittest.TestCase):
         self.image.unlink(missing_ok=True)
         fat("create", self.disk, "--size", "1M")
         fails("create", self.disk, says="--overwrite")
-        fails("create", f"raw:{self.scratch}/b.img", "--size", "100K", says="160 KiB")
-        fails("create", self.disk, "--overwrite", "--type", "fat32", says="clusters")
+        other = self.scratch / "b.img"
+        fails("create", f"raw:{other}", "--size", "100K", says="160 KiB")
+        fails("create", f"raw:{other}", says="--size")
+        self.assertFalse(other.exists())
+        fails("create", self.disk, "--overwrite", "--size", "2T", "--type", "fat12", says="too large")
+        self.assertEqual(self.image.stat().st_size, 1 << 20)
+        fails("create", self.disk, "--overwrite", "--size", "512K", says="shorter")
+        fails("create", self.disk, "--overwrite", "--type", "fat32", says="too small for FAT32")
+        fails("create", self.disk, "--overwrite", "--type", "fat16", "--cluster", "4K",
+              says="251 clusters")
         fails("cat", self.disk, "none", says="none: 'none': no such file")
         fails("put", self.disk, "/dev/null", "a:b", says="a:b")
         fat("mkdir", self.disk, "d")
@@ -238,6 +246,12 @@ class SplitringFat(unittest.TestCase):
         fails("label", self.disk, "a.b", says="label")
         fails("info", "mem:1M", says="no FAT volume")
         fails("put", self.disk, SPLITRING, "big", says="full")
+        fails("put", self.disk, SPLITRING, "d/file", says="full")
+        fails("put", self.disk, "-", says="what to call it")
+        self.assertEqual(fat("cat", self.disk, "d/file").stdout, b"x")
+        self.assertEqual(fat("ls", self.disk).stdout.split()[-1:], [b"d"])
+        fat("put", self.disk, __file__)
+        self.assertIn(b"splitring_fat_test.py", fat("ls", self.disk).stdout)
         self.assert_sound()
 
     def test_what_is_too_large_is_refused_before_it_is_copied(self):

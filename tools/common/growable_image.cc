@@ -34,6 +34,20 @@ Result<> grow_image(const std::string& path, uint64_t bytes) {
   return {};
 }
 
+std::optional<uint64_t> image_bytes(const std::string& path) {
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0) return std::nullopt;
+  return static_cast<uint64_t>(facts.st_size);
+}
+
+void restore_image(const std::string& path, std::optional<uint64_t> bytes) {
+  // Nobody could be told what goes wrong: that something did is being told.
+  if (bytes)
+    static_cast<void>(::truncate(path.c_str(), static_cast<off_t>(*bytes)) == 0);
+  else
+    ::unlink(path.c_str());
+}
+
 Result<bool> create_image(const std::string& path, uint64_t bytes) {
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kNewFile));
   if (!file && errno == EEXIST) return false;

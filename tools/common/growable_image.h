@@ -17,6 +17,10 @@ std::optional<std::string> growable_image(const std::string& uri);
 // hole.
 Result<> grow_image(const std::string& path, uint64_t bytes);
 
+// How long it is; nothing if it is not there. And back to that, after what did not work.
+std::optional<uint64_t> image_bytes(const std::string& path);
+void restore_image(const std::string& path, std::optional<uint64_t> bytes);
+
 // Makes it, of that length. False: it is there already, and stays as it is.
 Result<bool> create_image(const std::string& path, uint64_t bytes);
 

@@ -68,8 +68,8 @@ Result<> add(const Session& session, const ChangeOptions& options) {
                 {"bytes", tally.bytes},
                 {"left_out", tally.left_out.size()}});
   else
-    std::printf("added %llu files, %s\n", static_cast<unsigned long long>(tally.files),
-                format_bytes(tally.bytes).c_str());
+    std::printf("added %llu %s, %s\n", static_cast<unsigned long long>(tally.files),
+                tally.files == 1 ? "file" : "files", format_bytes(tally.bytes).c_str());
   return {};
 }
 
@@ -101,6 +101,8 @@ Result<> put_standard_input(FatUser& user, const std::string& path) {
 
 Result<> put(const Session& session, const ChangeOptions& options) {
   const bool is_standard_input = options.from == "-";
+  if (is_standard_input && fat_path(options.to).empty())
+    return fail(Errc::kInvalid, "standard input has no name: say what to call it");
   return change_with_bar(
       session, options,
       [&](FatUser&) -> Result<uint64_t> {
@@ -185,7 +187,11 @@ void add_fat_change_commands(CLI::App& fat, Session& session) {
 
   const auto [put_app, put_options] =
       add_command(fat, session, "put", "Copy one file of the host, or standard input (-)", put);
-  add_pair(*put_app, *put_options, "The host's file, or -", "The volume's file or directory");
+  put_app->add_option("from", put_options->from, "The host's file, or -")
+      ->type_name("FROM")
+      ->required();
+  put_app->add_option("to", put_options->to, "The volume's file or directory (default: its root)")
+      ->type_name("TO");
 
   const auto [mkdir_app, made] = add_command(fat, session, "mkdir", "Make directories", mkdir);
   add_paths(*mkdir_app, *made, "Directories of the volume");

@@ -66,9 +66,7 @@ void print_info(const FatVolumeInfo& info, bool json) {
               info.was_dirty ? "; it was not unmounted" : "");
 }
 
-Result<> create(const Session& session, const CreateOptions& options) {
-  const auto file = growable_image(options.disk);
-  if (file) TRY_VOID(grow_image(*file, options.size));
+Result<> create_on(const Session& session, const CreateOptions& options) {
   Disks disks(session.host);
   const auto disk = TRY(disks.open(options.disk, false));
   const auto lane = TRY(disk->open_queue({}));
@@ -80,6 +78,19 @@ Result<> create(const Session& session, const CreateOptions& options) {
   const auto volume = TRY(FatVolume::open(*lane, {.read_only = true}));
   print_info(volume->info(), options.json);
   return {};
+}
+
+Result<> create(const Session& session, const CreateOptions& options) {
+  const auto file = growable_image(options.disk);
+  if (!file) return create_on(session, options);
+  const auto before = image_bytes(*file);
+  if (options.size != 0 && before.value_or(0) > options.size)
+    return fail(Errc::kInvalid, *file + " has " + format_bytes(*before) +
+                                    " already: --size does not make it shorter");
+  TRY_VOID(grow_image(*file, options.size));
+  auto done = create_on(session, options);
+  if (!done) restore_image(*file, before);
+  return done;
 }
 
 Result<> info(const Session& session, const VolumeOptions& options) {

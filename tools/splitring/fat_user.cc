@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/parse.h"
+
 namespace splitring::tools {
 namespace {
 
@@ -152,45 +154,61 @@ Result<FatUser::Ref> FatUser::open(const std::string& path) {
   return file;
 }
 
-// The file is empty.
-Result<FatUser::Ref> FatUser::make(const std::string& path) {
+struct FatUser::Made {
+  Ref file;  // open
+  bool is_new = false;
+};
+
+// In place of what the file has.
+Result<> FatUser::check_room(const FatStat& existing, uint64_t bytes) const {
+  if (bytes > volume_.max_file_bytes())
+    return fail(Errc::kLimit, "a file of " + std::to_string(bytes) +
+                                  " bytes; here it has at most " +
+                                  std::to_string(volume_.max_file_bytes()));
+  const FatSpace space = volume_.space();
+  const uint64_t room = space.free_clusters * space.cluster_bytes + existing.allocated_bytes;
+  if (bytes <= room) return {};
+  return fail(Errc::kNoSpace, "the volume is full: it has room for " + format_bytes(room) +
+                                  " of the " + format_bytes(bytes));
+}
+
+Result<FatUser::Made> FatUser::make(const std::string& path) {
   const FatNode directory = TRY(directory_of(path));
   const std::string name = fat_name_of(path);
   auto stat = volume_.create(lane_, directory, name);
   const bool exists = !stat && stat.error().code == Errc::kExists;
   if (exists) stat = volume_.lookup(lane_, directory, name);
   if (!stat) return fail_within(path, stat.error());
-  Ref file(volume_, lane_, *stat);
-  if (const auto opened = file.open(); !opened) return fail_within(path, opened.error());
-  if (!exists) return file;
-  if (const auto cut = volume_.truncate(lane_, file.node(), 0); !cut)
-    return fail_within(path, cut.error());
-  return file;
+  Made made{Ref(volume_, lane_, *stat), !exists};
+  if (const auto opened = made.file.open(); !opened) return fail_within(path, opened.error());
+  return made;
 }
 
 Result<> FatUser::write(const std::string& path, const BufferRelay::Source& source,
                         const Incoming& incoming) {
   const std::string whole = fat_path(path);
-  if (incoming.bytes > volume_.max_file_bytes())
-    return fail(Errc::kLimit, whole + ": a file of " + std::to_string(incoming.bytes) +
-                                  " bytes; here it has at most " +
-                                  std::to_string(volume_.max_file_bytes()));
-  const Ref file = TRY(make(whole));
+  const Made made = TRY(make(whole));
+  const FatNode node = made.file.node();
   uint64_t offset = 0;
   const auto target = [&](std::span<const std::byte> bytes) -> Result<> {
-    TRY_VOID(volume_.write(lane_, file.node(), offset, bytes));
+    TRY_VOID(volume_.write(lane_, node, offset, bytes));
     offset += bytes.size();
     moved(bytes.size());
     return {};
   };
   const auto work = [&]() -> Result<> {
-    if (incoming.bytes > kLargeBytes)
-      TRY_VOID(volume_.preallocate(lane_, file.node(), incoming.bytes));
+    TRY_VOID(check_room(made.file.stat(), incoming.bytes));
+    if (!made.is_new) TRY_VOID(volume_.truncate(lane_, node, 0));
+    if (incoming.bytes > kLargeBytes) TRY_VOID(volume_.preallocate(lane_, node, incoming.bytes));
     TRY_VOID(relay_.run(source, target, incoming.beside));
     if (!incoming.modified) return {};
-    return volume_.change(lane_, file.node(), {.modified = incoming.modified});
+    return volume_.change(lane_, node, {.modified = incoming.modified});
   };
-  if (const auto done = work(); !done) return fail_within(whole, done.error());
+  if (const auto done = work(); !done) {
+    if (made.is_new)
+      static_cast<void>(volume_.remove_file(lane_, TRY(directory_of(whole)), fat_name_of(whole)));
+    return fail_within(whole, done.error());
+  }
   tally_.files++;
   return {};
 }

@@ -47,8 +47,9 @@ class FatUser {
     BufferRelay::Beside beside = BufferRelay::Beside::kNothing;
     std::optional<FatTime> modified = {};
   };
-  // Makes the file, over an existing one if there is one. What cannot fit is refused before a byte
-  // moves; a file that no volume of the kind can hold leaves the existing one as it is.
+  // Makes the file, over an existing one if there is one. What is known not to fit is refused
+  // before a byte moves, and leaves an existing one as it is; a new one that cannot be made as a
+  // whole goes again.
   Result<> write(const std::string& path, const BufferRelay::Source& source,
                  const Incoming& incoming);
   // A file or a whole directory of the host; into `path` if that is a directory.
@@ -71,7 +72,9 @@ class FatUser {
   // Remembered: what is done in one directory comes together.
   Result<FatNode> directory_of(const std::string& path);
   Result<Ref> open(const std::string& path);
-  Result<Ref> make(const std::string& path);
+  struct Made;
+  Result<Made> make(const std::string& path);
+  Result<> check_room(const FatStat& existing, uint64_t bytes) const;
   Result<std::string> target_of(const std::string& from_name, const std::string& to);
   Result<> copy_file_in(const std::string& host_path, const std::string& path);
   Result<> copy_file_out(const std::string& path, const std::string& host_path, bool overwrite);
