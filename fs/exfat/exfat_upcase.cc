@@ -1,6 +1,8 @@
 #include "fs/exfat/exfat_upcase.h"
 
 #include <array>
+#include <numeric>
+#include <utility>
 
 #include "fs/exfat/exfat_layout.h"
 #include "fs/fat/fat_name.h"
@@ -35,8 +37,8 @@ Result<ExfatUpcase> ExfatUpcase::unpack(const std::vector<uint8_t>& packed, uint
     return fail(Errc::kInvalid, std::string("no exFAT volume: its table of upper case ") + what);
   };
   if (ExfatUpcase::checksum(packed) != checksum) return damaged("has another checksum");
-  ExfatUpcase upcase;
-  for (size_t unit = 0; unit < kUnits; unit++) upcase.table_[unit] = static_cast<char16_t>(unit);
+  std::vector<char16_t> table(kUnits);
+  std::iota(table.begin(), table.end(), char16_t{0});
   size_t unit = 0;
   for (size_t at = 0; at + 1 < packed.size() && unit < kUnits; at += 2) {
     const auto value = static_cast<char16_t>(packed[at] | packed[at + 1] << 8);
@@ -46,12 +48,12 @@ Result<ExfatUpcase> ExfatUpcase::unpack(const std::vector<uint8_t>& packed, uint
       unit += static_cast<size_t>(packed[at] | packed[at + 1] << 8);
       continue;
     }
-    upcase.table_[unit++] = value;
+    table[unit++] = value;
   }
   for (size_t ascii = 0; ascii < kAscii; ascii++)
-    if (upcase.table_[ascii] != ascii_upper(ascii))
+    if (table[ascii] != ascii_upper(ascii))
       return damaged("folds ASCII in a way of its own");
-  return upcase;
+  return ExfatUpcase(std::move(table));
 }
 
 std::vector<uint8_t> ExfatUpcase::pack() const {

@@ -26,6 +26,8 @@ class ExfatUpcase {
   static constexpr uint64_t kMostBytes = uint64_t{65536} * 2;
 
  private:
+  explicit ExfatUpcase(std::vector<char16_t> table) : table_(std::move(table)) {}
+
   std::vector<char16_t> table_;
 };
 
