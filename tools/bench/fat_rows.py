@@ -17,6 +17,7 @@ LARGE_BYTES = 1 << 30
 MANY, FLAT = "10,000 files, 100 folders, in", "10,000 files, 1 folder, in"
 IN, OUT = "1 GiB in", "1 GiB out, thrown away"
 MOUNT, RECOVERY = "mount of 32 GiB", "mount of 32 GiB, not unmounted"
+STREAM_IN, STREAM_OUT = "1 GiB in, in process", "1 GiB out, in process"
 READS, LOOKUP = "random 4 KiB, in process", "lookup, 50,000 names, in process"
 RAW = "dd, raw disk"
 FAT32_STATE = 0x41  # a byte of the boot sector; its lowest bit: not unmounted
@@ -27,6 +28,7 @@ class FatRows(FileRows):
     RATIOS = [(MANY, "splitring", "mcopy", 1 / 3), (MANY, "splitring", "cp -r", 1.5),
               (IN, "splitring", "mtools", 1.0), (OUT, "splitring", "mtools", 1.0),
               (IN, "splitring", RAW, 1.1), (OUT, "splitring", RAW, 1.1),
+              (STREAM_IN, "splitring", "raw disk", 1.1), (STREAM_OUT, "splitring", "raw disk", 1.1),
               (READS, "1 GiB in one piece", "raw disk", 1.5),
               (READS, "65,536 pieces", "raw disk", 1.5)]
     BOUNDS = [(FLAT, "splitring", 1000.0), (MOUNT, "splitring", 1000.0),
@@ -117,6 +119,10 @@ class FatRows(FileRows):
         for name, subject in (("raw_us", "raw disk"), ("whole_us", "1 GiB in one piece"),
                               ("scattered_us", "65,536 pieces")):
             self.add(READS, subject, reads[name] / 1e3)
+        stream = json.loads(self.run(self.load, "stream", image, keep=True)[1])
+        for work, way in ((STREAM_IN, "in"), (STREAM_OUT, "out")):
+            self.add(work, "splitring", stream[f"file_{way}_ms"])
+            self.add(work, "raw disk", stream[f"raw_{way}_ms"])
         names = json.loads(self.run(self.load, "names", image, keep=True)[1])
         self.add(LOOKUP, "the first one", names["first_us"] / 1e3)
         self.add(LOOKUP, "splitring", names["lookup_us"] / 1e3)
