@@ -51,8 +51,7 @@ Result<ExfatUpcase> ExfatUpcase::unpack(const std::vector<uint8_t>& packed, uint
     table[unit++] = value;
   }
   for (size_t ascii = 0; ascii < kAscii; ascii++)
-    if (table[ascii] != ascii_upper(ascii))
-      return damaged("folds ASCII in a way of its own");
+    if (table[ascii] != ascii_upper(ascii)) return damaged("folds ASCII in a way of its own");
   return ExfatUpcase(std::move(table));
 }
 
