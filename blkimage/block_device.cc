@@ -134,6 +134,10 @@ std::optional<IoStatus> BlockQueue::run_now(BlockRequest& request, bool durably)
 }
 
 void BlockQueue::finish(BlockRequest& request, IoStatus status) noexcept {
+  // It may have ended well because another flush, of the same writes, was told of the failure.
+  if (request.operation == Operation::kFlush && status == IoStatus::kOk &&
+      state_.poisoned.load(std::memory_order_relaxed))
+    status = IoStatus::kPoisoned;
   poison_after(request.operation, status);
   assert(in_flight_ > 0);
   in_flight_--;

@@ -11,8 +11,8 @@
 //  3. A completed flush makes durable every write that completed, on any lane, before the flush
 //     was submitted.
 //  4. Requests that overlap and are in flight together are unordered.
-//  5. A failed flush poisons the device: every later write, discard and flush fails with kPoisoned
-//     until the disk is opened again. Nobody knows which writes the kernel dropped.
+//  5. A failed flush poisons the device: every later write, discard and flush, and a flush beside
+//     it, fails with kPoisoned until the disk is opened again. Nobody knows which writes are lost.
 //  6. A discard may be refused, never wrong: discarded sectors read as zeroes or as they were.
 //  7. Every submitted request completes exactly once, within poll(), with a status.
 //  8. A read-only device holds a read-only descriptor below.

@@ -31,9 +31,8 @@ constexpr std::array<iovec, kZeroRuns> make_zero_list() {
 }
 constexpr std::array<iovec, kZeroRuns> kZeroList = make_zero_list();
 
-ssize_t transfer_piece(const RawFile& file, Operation operation, const Progress::Piece& piece,
+ssize_t transfer_piece(int fd, Operation operation, const Progress::Piece& piece,
                        int flags) noexcept {
-  const int fd = file.fd.get();
   const auto offset = static_cast<off_t>(piece.byte_offset);
   const bool reading = operation == Operation::kRead;
   if (piece.count == 1 && flags == 0)
@@ -72,7 +71,7 @@ int transfer_bounced(const RawFile& file, BlockRequest& request,
     if (request.operation == Operation::kWrite) progress.gather(part);
     const iovec whole{part.data(), part.size()};
     const ssize_t moved = transfer_piece(
-        file, request.operation,
+        file.fd.get(), request.operation,
         {.only = whole, .buffers = &whole, .count = 1, .byte_offset = progress.byte_offset()}, 0);
     if (moved == 0) return 0;
     if (moved < 0 && errno == EINTR) continue;
@@ -116,6 +115,15 @@ IoStatus io_status_from_errno(int error_number) noexcept {
     case ESTALE: return IoStatus::kGone;
     default: return IoStatus::kIoError;
   }
+}
+
+Result<UniqueFd> open_for_flushes(const RawFile& file) {
+  if (file.read_only) return UniqueFd();
+  // Not by its name, which may mean another file by now.
+  const std::string path = "/proc/self/fd/" + std::to_string(file.fd.get());
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | (file.direct ? O_DIRECT : 0)));
+  if (!fd) return fail_errno("opening an image once more, for flushes (" + path + ")", errno);
+  return fd;
 }
 
 void Progress::skip_finished_buffers() noexcept {
@@ -214,10 +222,10 @@ std::optional<IoStatus> discard_device_slice(const RawFile& file, BlockRequest& 
   return io_status_from_errno(errno);
 }
 
-int transfer_now(const RawFile& file, BlockRequest& request, int flags) noexcept {
+int transfer_now(int fd, BlockRequest& request, int flags) noexcept {
   Progress progress(request);
   while (progress.left() != 0) {
-    const ssize_t moved = transfer_piece(file, request.operation, progress.next_piece(), flags);
+    const ssize_t moved = transfer_piece(fd, request.operation, progress.next_piece(), flags);
     if (moved > 0) {
       progress.advance(static_cast<uint64_t>(moved));
     } else if (moved == 0) {
@@ -229,20 +237,20 @@ int transfer_now(const RawFile& file, BlockRequest& request, int flags) noexcept
   return 0;
 }
 
-std::optional<IoStatus> blocking_step(RawFile& file, BlockRequest& request,
+std::optional<IoStatus> blocking_step(RawFile& file, int flush_fd, BlockRequest& request,
                                       std::span<std::byte> bounce) noexcept {
   switch (request.operation) {
     case Operation::kRead:
     case Operation::kWrite: {
       const int error = needs_bounce(file, request) ? transfer_bounced(file, request, bounce)
-                                                    : transfer_now(file, request, 0);
+                                                    : transfer_now(file.fd.get(), request, 0);
       if (error == EAGAIN) return std::nullopt;
       if (error != 0) return io_status_from_errno(error);
       // The image is shorter than it was: somebody else's doing, and the reader must know.
       return Progress(request).left() == 0 ? IoStatus::kOk : IoStatus::kIoError;
     }
     case Operation::kFlush:
-      if (file.read_only || ::fdatasync(file.fd.get()) == 0) return IoStatus::kOk;
+      if (file.read_only || ::fdatasync(flush_fd) == 0) return IoStatus::kOk;
       if (errno == EINTR) return std::nullopt;
       return errno == ENOSPC || errno == EDQUOT ? IoStatus::kNoSpace : IoStatus::kIoError;
     case Operation::kDiscard:

@@ -29,6 +29,11 @@ struct RawFile {
 
 IoStatus io_status_from_errno(int error_number) noexcept;
 
+// The same file opened once more, for one lane's flushes and durable writes. Linux tells each open
+// file once of a write-back that failed: of two flushes of one open file that run side by side, one
+// is told, and the other would answer that all is well. No descriptor if the file is read-only.
+Result<UniqueFd> open_for_flushes(const RawFile& file);
+
 // How far a request has come. Lives in BlockRequest::scratch, which starts as zero: partial reads
 // and writes, and operations done in slices, continue where they stopped.
 class Progress {
@@ -81,8 +86,9 @@ std::optional<int> range_mode(const RawFile& file, Operation operation) noexcept
 std::optional<IoStatus> discard_device_slice(const RawFile& file, BlockRequest& request) noexcept;
 
 // One blocking step of any operation; nothing means that there is more to do. Reads and writes are
-// done in one step; those that `file` cannot do directly go through `bounce`.
-std::optional<IoStatus> blocking_step(RawFile& file, BlockRequest& request,
+// done in one step; those that `file` cannot do directly go through `bounce`. `flush_fd`: of
+// open_for_flushes().
+std::optional<IoStatus> blocking_step(RawFile& file, int flush_fd, BlockRequest& request,
                                       std::span<std::byte> bounce) noexcept;
 
 // True if direct I/O cannot use the request's buffers as they are.
@@ -90,9 +96,9 @@ bool needs_bounce(const RawFile& file, const BlockRequest& request) noexcept;
 // Memory through which one piece of such a request goes at a time.
 inline constexpr size_t kBounceBytes = 128U << 10;
 
-// Reads or writes on until the request is complete or the kernel stops, with pread or pwrite and
-// their vectored kind (`flags` as preadv2's). An error number, or 0: what is then left (Progress)
-// tells whether it is complete; reading stops early only where the file ends.
-int transfer_now(const RawFile& file, BlockRequest& request, int flags) noexcept;
+// Reads or writes `fd` on until the request is complete or the kernel stops, with pread or pwrite
+// and their vectored kind (`flags` as preadv2's). An error number, or 0: what is then left
+// (Progress) tells whether it is complete; reading stops early only where the file ends.
+int transfer_now(int fd, BlockRequest& request, int flags) noexcept;
 
 }  // namespace splitring

@@ -13,22 +13,25 @@ class RawPlainLane final : public SynchronousQueue {
                                                     const QueueOptions& options) {
     PagePool bounce = TRY(PagePool::create(kBounceBytes));
     UniqueFd never = TRY(make_never_readable());
-    return std::unique_ptr<BlockQueue>(
-        new RawPlainLane(file, state, options, std::move(never), std::move(bounce)));
+    UniqueFd flush_fd = TRY(open_for_flushes(file));
+    return std::unique_ptr<BlockQueue>(new RawPlainLane(file, state, options, std::move(never),
+                                                        std::move(flush_fd), std::move(bounce)));
   }
 
  private:
   RawPlainLane(RawFile& file, DeviceState& state, const QueueOptions& options,
-               UniqueFd never_readable, PagePool bounce)
+               UniqueFd never_readable, UniqueFd flush_fd, PagePool bounce)
       : SynchronousQueue(state, options, std::move(never_readable)),
         file_(file),
+        flush_fd_(std::move(flush_fd)),
         bounce_(std::move(bounce)) {}
 
   std::optional<IoStatus> do_step(BlockRequest& request) noexcept override {
-    return blocking_step(file_, request, bounce_.memory());
+    return blocking_step(file_, flush_fd_.get(), request, bounce_.memory());
   }
 
   RawFile& file_;
+  const UniqueFd flush_fd_;
   PagePool bounce_;  // untouched, so free, unless direct I/O meets a misaligned buffer
 };
 

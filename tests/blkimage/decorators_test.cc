@@ -12,6 +12,7 @@
 #include "blkimage/range_device.h"
 #include "blkimage/read_only_device.h"
 #include "blkimage/stats_device.h"
+#include "blkimage/synchronous_queue.h"
 #include "blkimage/throttle_device.h"
 #include "blkimage/token_bucket.h"
 #include "tests/support/device_conformance.h"
@@ -279,6 +280,30 @@ TEST(Poison, B38_AFailedFlushPoisonsUntilReopened) {
               IoStatus::kPoisoned);
     EXPECT_EQ(run_one(*queue, request.data(Operation::kRead, {}, buffer)), IoStatus::kOk);
   }
+}
+
+// The first flush fails, the others do nothing, and well.
+class FailsOnce final : public SynchronousQueue {
+ public:
+  explicit FailsOnce(DeviceState& state)
+      : SynchronousQueue(state, {}, must(make_never_readable())) {}
+
+ private:
+  std::optional<IoStatus> do_step(BlockRequest&) noexcept override {
+    return std::exchange(fails_, false) ? IoStatus::kIoError : IoStatus::kOk;
+  }
+  bool fails_ = true;
+};
+
+TEST(Poison, B38_AFlushBesideAFailedOneDoesNotEndWell) {
+  DeviceState state(Geometry{.capacity = Sectors{8}});
+  FailsOnce lane(state);
+  TestRequest failing, beside;
+  lane.submit(failing.range(Operation::kFlush, {}, {}));
+  lane.submit(beside.range(Operation::kFlush, {}, {}));
+  lane.drain();
+  EXPECT_EQ(failing.status, IoStatus::kIoError);
+  EXPECT_EQ(beside.status, IoStatus::kPoisoned);
 }
 
 TEST(Poison, OtherFailuresDoNotPoison) {

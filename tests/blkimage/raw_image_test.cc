@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <thread>
 
+#include "tests/support/blkimage/loop_device.h"
 #include "tests/support/blkimage/scratch_file.h"
 #include "tests/support/device_conformance.h"
 
@@ -271,6 +273,42 @@ TEST_P(RawLanes, BelongToTheThreadThatUsesThem) {
     });
   }
   for (std::thread& owner : owners) owner.join();
+}
+
+// The kernel tells an open file once of a write-back that failed.
+TEST(RawImage, B38_EveryFlushBesideAFailedOneFails) {
+  std::optional<LoopDevice> loop;
+  UniqueFd file(::memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(::ftruncate(file.get(), 1 << 20), 0);
+  try {
+    loop.emplace(file.get(), 512);
+  } catch (const MachineLacks& lacking) {
+    GTEST_SKIP() << lacking.what();
+  }
+  // What the page cache has taken for the second half can nowhere go.
+  ASSERT_EQ(::ftruncate(file.get(), 1 << 19), 0);
+  ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_GROW), 0);
+  for (const bool io_uring : {true, false}) {
+    const auto image =
+        must(RawImage::open(loop->path(), {.direct = Direct::kOff, .io_uring = io_uring}));
+    auto lane = must(image->open_queue({}));
+    auto other = must(image->open_queue({}));
+    TestBuffer bytes(65536);
+    ASSERT_TRUE(lane->write(Sectors{1024}, bytes.bytes()));
+    std::array<TestRequest, 3> flushes;
+    for (size_t i = 0; i < flushes.size(); i++) {
+      BlockQueue& queue = i < 2 ? *lane : *other;
+      queue.submit(flushes[i].range(Operation::kFlush, {}, {}));
+      queue.kick();
+    }
+    // Poison is of all lanes; here each must have been told by itself.
+    other->drain();
+    EXPECT_EQ(flushes[2].status, IoStatus::kIoError) << "io_uring " << io_uring;
+    lane->drain();
+    EXPECT_EQ(flushes[0].status, IoStatus::kIoError) << "io_uring " << io_uring;
+    EXPECT_NE(flushes[1].status, IoStatus::kOk) << "io_uring " << io_uring;
+    EXPECT_EQ(flushes[1].completions, 1);
+  }
 }
 
 TEST(RawImage, B38_ErrorsOfTheMediumKeepTheirMeaning) {

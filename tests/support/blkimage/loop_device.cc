@@ -19,13 +19,19 @@ namespace {
 }  // namespace
 
 LoopDevice::LoopDevice(Sectors capacity, uint32_t block_bytes)
-    : file_(ScratchFile::Where::kDisk, capacity) {
+    : file_(std::in_place, ScratchFile::Where::kDisk, capacity) {
+  const UniqueFd file(::open(file_->path().c_str(), O_RDWR | O_CLOEXEC));
+  if (!file) lacks(file_->path());
+  set_up(file.get(), block_bytes);
+}
+
+LoopDevice::LoopDevice(int file, uint32_t block_bytes) { set_up(file, block_bytes); }
+
+void LoopDevice::set_up(int file, uint32_t block_bytes) {
   const UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
   if (!control) lacks("/dev/loop-control");
-  const UniqueFd file(::open(file_.path().c_str(), O_RDWR | O_CLOEXEC));
-  if (!file) lacks(file_.path());
   loop_config config{};
-  config.fd = static_cast<uint32_t>(file.get());
+  config.fd = static_cast<uint32_t>(file);
   config.block_size = block_bytes;
   config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
   // Another process may take the device between the question and the configuration.
