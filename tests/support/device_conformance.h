@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "blkimage/block_device.h"
+#include "tests/support/must.h"
 
 namespace splitring {
 
@@ -49,12 +50,6 @@ class OwningFixture : public DiskFixture {
   Below below_;
   std::unique_ptr<BlockDevice> device_;
 };
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().what);
-  return std::move(result).value();
-}
 
 // Page-aligned bytes, so that no device has to copy, unless `misalign` asks for it.
 class TestBuffer {
