@@ -36,10 +36,13 @@ class PageCache {
   [[nodiscard]] const std::byte* find(uint64_t page) noexcept {
     std::atomic<uint64_t>* const set = set_of(page);
     for (size_t i = 0; i < kWays; i++) {
-      const uint64_t entry = set[i].load(std::memory_order_seq_cst);
+      uint64_t entry = set[i].load(std::memory_order_seq_cst);
       if (entry >> kPageShift != page || entry == 0) continue;
-      if ((entry & kUsed) == 0) set[i].fetch_or(kUsed, std::memory_order_relaxed);
-      return frame_bytes(frame_of(entry));
+      std::byte* const found = frame_bytes(frame_of(entry));
+      // Of this entry only: the slot may be another's by now, or nobody's.
+      if ((entry & kUsed) == 0)
+        set[i].compare_exchange_strong(entry, entry | kUsed, std::memory_order_relaxed);
+      return found;
     }
     return nullptr;
   }
