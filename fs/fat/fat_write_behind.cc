@@ -65,10 +65,13 @@ Result<> FatWriteBehind::settle(BlockQueue& lane, uint64_t offset, uint64_t byte
 Result<> FatWriteBehind::flush(BlockQueue& lane) {
   if (held_.empty()) return {};
   const uint64_t block = lane.geometry().logical_block_bytes;
+  const size_t held = held_.size();
   // A block may hold several clusters.
   if (nothing_behind_) held_.resize(std::min(round_up(end(), block), cluster_end(end())) - offset_);
   auto done = write_disk_bytes(lane, offset_, held_);
-  held_.clear();
+  // What did not get there stays: it is not the caller's, but of those who wrote it, and are told
+  // by their next sync at the latest.
+  held_.resize(done ? 0 : held);
   return done;
 }
 

@@ -6,6 +6,7 @@
 #include "blkimage/fault_device.h"
 #include "blkimage/memory_disk.h"
 #include "tests/support/fs/fat_test_volume.h"
+#include "tests/support/must.h"
 
 namespace splitring {
 namespace {
@@ -170,6 +171,38 @@ TEST(FatVolume, AFailedWriteOrFlushIsToldByEverySyncFromThenOn) {
       while (fails_for_good(format, operation, let_pass)) let_pass++;
       EXPECT_GE(let_pass, 2) << to_string(operation);
     }
+}
+
+// Bytes of one file are in the way of another's write, or of a read: who meets the failure is not
+// who wrote them.
+TEST(FatVolume, WhatSomebodyElseCouldNotWriteIsWrittenBySync) {
+  for (const bool by_write : {true, false}) {
+    auto memory = must(MemoryDisk::create(Sectors::from_bytes(16 * kMiB)));
+    ASSERT_TRUE(format_fat(*must(memory->open_queue({})), FatFormat{}));
+    FaultDevice disk(std::move(memory), 1);
+    const auto lane = must(disk.open_queue({}));
+    const auto volume = must(FatVolume::open(*lane, {}));
+    std::array<FatNode, 2> files;
+    for (size_t i = 0; i < files.size(); i++) {
+      files[i] = must(volume->create(*lane, kFatRoot, i == 0 ? "a" : "b")).node;
+      ASSERT_TRUE(volume->open_file(*lane, files[i]));
+    }
+    const std::string far = pattern(200'000, 1), bytes = pattern(3000, 2);
+    ASSERT_TRUE(volume->write(*lane, files[1], 0, std::as_bytes(std::span(far))));
+    ASSERT_TRUE(volume->sync(*lane));
+    ASSERT_TRUE(volume->write(*lane, files[0], 0, std::as_bytes(std::span(bytes))));
+    disk.add_rule({.operation = Operation::kWrite, .times = 1, .status = IoStatus::kNoSpace});
+    std::string got(bytes.size(), '\0');
+    if (by_write)
+      EXPECT_FALSE(volume->write(*lane, files[1], 0, std::as_bytes(std::span(bytes))));
+    else
+      EXPECT_FALSE(volume->read(*lane, files[0], 0, std::as_writable_bytes(std::span(got))));
+    ASSERT_TRUE(volume->sync_file(*lane, files[0]));
+    ASSERT_TRUE(volume->read(*lane, files[0], 0, std::as_writable_bytes(std::span(got))));
+    EXPECT_EQ(got, bytes);
+    for (const FatNode file : files) ASSERT_TRUE(volume->close_file(*lane, file));
+    ASSERT_TRUE(volume->close(*lane));
+  }
 }
 
 TEST(FatVolume, ReadsAndWritesAtAnyOffset) {
