@@ -163,10 +163,8 @@ Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   Transaction tx(store_, sight, reader_, *state.active, sequence);
   Result<> done = body(tx);
   if (done && tx.changes_ != 0) done = commit(tx, durability);
-  if (!done) {
-    tx.roll_back();
-    return tl::make_unexpected(done.error());
-  }
+  TRY_VOID(done);
+  tx.keep();
   // One that only read waits for what it has seen.
   const uint64_t last = store_.last_sequence_;
   writer.unlock();

@@ -47,7 +47,8 @@ Result<> Transaction::check(std::string_view key) const {
 
 void Transaction::change(ChangeKind kind, uint32_t tree, std::string_view key, Bytes payload) {
   const FullKey full(sight().branch, tree, key);
-  touched_.push_back(&memtable_.put(full.in_memory(), kind, payload, sequence_));
+  touched_.push_back(nullptr);  // before the change: there may be no memory for either
+  touched_.back() = &memtable_.put(full.in_memory(), kind, payload, sequence_);
   DiskChange header;
   header.kind = static_cast<uint8_t>(kind);
   header.key_bytes = static_cast<uint16_t>(full.in_memory().size());
@@ -234,8 +235,9 @@ Result<> Transaction::remove_tree(std::string_view name) {
   return remove(TreeId{kNameTree}, name);
 }
 
-void Transaction::roll_back() {
-  for (auto node = touched_.rbegin(); node != touched_.rend(); ++node) memtable_.unhook(**node);
+Transaction::~Transaction() {
+  for (auto node = touched_.rbegin(); node != touched_.rend(); ++node)
+    if (*node != nullptr) memtable_.unhook(**node);
   for (const PageRun& run : written_) store_.space_->give_back(run);
 }
 

@@ -60,6 +60,11 @@ class StagedValue {
 
 class Transaction final : public TreeReader {
  public:
+  // What was not committed is rolled back.
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
   // kNoSpace; kLimit: more than this key or value may be long.
   Result<> put(TreeId tree, std::string_view key, std::string_view value,
                std::optional<int64_t> modified_s = std::nullopt);
@@ -99,7 +104,11 @@ class Transaction final : public TreeReader {
   // Of a value elsewhere: one stretch of kSegmentBytes gets new content.
   Result<> replace_stretch(uint64_t number, uint64_t first, Bytes content);
   Result<uint64_t> new_number();
-  void roll_back();
+  // It is committed.
+  void keep() {
+    touched_.clear();
+    written_.clear();
+  }
 
   TreeStore& store_;
   Memtable& memtable_;

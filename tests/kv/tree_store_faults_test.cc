@@ -9,6 +9,7 @@
 #include "blkimage/memory_disk.h"
 #include "kv/tree/check.h"
 #include "kv/tree/store.h"
+#include "tests/support/must.h"
 
 namespace splitring::test {
 namespace {
@@ -255,6 +256,26 @@ TEST(TreeStoreFaults, EveryRequestMayFailAndNothingThatWasCommittedIsLost) {
       ASSERT_TRUE(problem.starts_with("superblock")) << problem;
     if (!was_hit) return;  // it took fewer requests than that
     ASSERT_LT(n, 5000U);
+  }
+}
+
+TEST(TreeStoreFaults, WhatAnExceptionInterruptsIsRolledBack) {
+  Image image;
+  ASSERT_TRUE(TreeStore::create(image.disk(), {}));
+  {
+    const auto store = std::move(*TreeStore::open(image.disk(), kSmall));
+    const auto session = std::move(*store->session());
+    const auto put = [&](const char* key, const char* value) {
+      return session->with_tx([&](Transaction& tx) { return tx.put(kDefaultTree, key, value); });
+    };
+    ASSERT_TRUE(put("a", "committed"));
+    EXPECT_THROW(static_cast<void>(session->with_tx([](Transaction& tx) -> Result<> {
+                   TRY_VOID(tx.put(kDefaultTree, "a", "not committed"));
+                   throw std::bad_alloc();
+                 })),
+                 std::bad_alloc);
+    ASSERT_TRUE(put("b", "committed"));
+    EXPECT_EQ(must(must(session->view()).get(kDefaultTree, "a")), "committed");
   }
 }
 
