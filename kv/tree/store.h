@@ -74,7 +74,7 @@ struct StoreStat {
   uint64_t high_water = 0;  // no page from here on was ever needed
   uint64_t discarded = 0;   // given back to the disk since the store was opened
   uint64_t generation = 0;
-  uint64_t transactions = 0;  // since the store was made
+  uint64_t transactions = 0;  // since the store was made; each open that may write counts as one
   uint64_t ring_used_bytes = 0;
   uint64_t memory_keys = 0;  // changed since the last checkpoint
 };
@@ -136,6 +136,13 @@ class TreeStore {
   // at three eighths of the ring, a checkpoint begins.
   static constexpr uint64_t kMostReplayedBytes = uint64_t{24} << 20;
   static constexpr uint64_t kMostReplayedChanges = uint64_t{192} << 10;
+  // A transaction that changes nothing, with which the first batch after an open begins: by its
+  // random number, no batch that was written before a power cut, and lost one before it, can
+  // follow.
+  struct Opening {
+    uint64_t sequence;
+    uint32_t salt;
+  };
   // What a checkpoint does besides: changes of the list of branches and snapshots.
   using Edit = std::function<Result<>(State& next, TreeMerge& merge)>;
 
@@ -206,7 +213,8 @@ class TreeStore {
   mutable std::mutex log_mutex_;    // of the ring and what is on its way there
   mutable std::mutex state_mutex_;  // of publishing states
 
-  uint64_t last_sequence_ = 0;  // applied; the writer's
+  uint64_t last_sequence_ = 0;      // applied; the writer's
+  std::optional<Opening> opening_;  // until it is on its way to the ring; the writer's
 
   RingLog ring_;
   Batch pending_;

@@ -205,7 +205,8 @@ Result<> Session::commit(Transaction& tx, Durability durability) {
 // False: there is no room. Precondition: the writer's lock.
 Result<bool> Session::append_to_ring(Transaction& tx, Durability durability) {
   std::unique_lock lock(store_.log_mutex_);
-  const uint64_t bytes = sizeof(DiskTransaction) + tx.log_.size();
+  const uint64_t opening = store_.opening_ ? sizeof(DiskTransaction) : 0;
+  const uint64_t bytes = opening + sizeof(DiskTransaction) + tx.log_.size();
   const uint64_t most = store_.ring_.most_batch_bytes();
   if (bytes + sizeof(DiskBatch) > most) return false;
   // What is pending goes first if both together are too long for a batch.
@@ -216,6 +217,9 @@ Result<bool> Session::append_to_ring(Transaction& tx, Durability durability) {
   if (store_.failure_)
     return fail_within("the store cannot be written to any more", *store_.failure_);
   if (!store_.has_room(bytes)) return false;
+  if (store_.opening_)
+    store_.pending_.add(store_.opening_->sequence, store_.opening_->salt, {}, false);
+  store_.opening_.reset();
   store_.pending_.add(tx.sequence_, tx.changes_, tx.log_, !tx.written_.empty());
   store_.pending_count_.fetch_add(1, std::memory_order_relaxed);
   store_.last_sequence_ = tx.sequence_;

@@ -269,11 +269,18 @@ Result<> TreeStore::replay(BlockQueue& lane, State& state) {
   filling.finish(std::move(found.memory));
   const uint64_t last = found.last_sequence;
   last_sequence_ = std::max(on_disk_.sequence, last);
+  if (!read_only_) {
+    Opening opening{.sequence = ++last_sequence_, .salt = 0};
+    if (::getrandom(&opening.salt, sizeof opening.salt, 0) != sizeof opening.salt)
+      return fail_errno("getrandom", errno);
+    opening_ = opening;
+  }
   durable_ = last_sequence_;
   must_flush_ = last_sequence_;
   state.active->visible.store(last_sequence_);
-  // What was read may be in the disk's cache only, and is going to be shown.
-  if (last != 0 && !read_only_) TRY_VOID(lane.flush());
+  // What was read may be in the disk's cache only: transactions that are going to be shown, and the
+  // superblock, which says what may be written over.
+  if (!read_only_) TRY_VOID(lane.flush());
   return {};
 }
 
