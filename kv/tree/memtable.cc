@@ -50,12 +50,13 @@ void* Memtable::take(size_t bytes, size_t alignment) {
   }
   std::byte* const taken = at_;
   at_ += bytes;
-  bytes_.store(this->bytes() + bytes, std::memory_order_relaxed);
+  bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
   return taken;
 }
 
 void Memtable::keep(LargeMemory memory) {
-  bytes_.store(bytes() + memory.bytes().size(), std::memory_order_relaxed);
+  bytes_.store(bytes_.load(std::memory_order_relaxed) + memory.bytes().size(),
+               std::memory_order_relaxed);
   chunks_.insert(chunks_.begin(), std::move(memory));  // what is taken comes from the last one
 }
 
@@ -94,7 +95,8 @@ void Memtable::place(Node& node) {
 // Precondition: it is in the list.
 void Memtable::add_to_table(Node& node) {
   keys_.store(keys() + 1, std::memory_order_relaxed);
-  if (const size_t mask = tables_.back()->mask; keys() * 2 > mask)
+  nodes_++;
+  if (const size_t mask = tables_.back()->mask; nodes_ * 2 > mask)
     use_table((mask + 1) * 4);
   else
     place(node);
@@ -153,6 +155,7 @@ Memtable::Node* Memtable::make_node(std::string_view key) {
 
 void Memtable::hang_on(Node& node, Version& version) {
   version.older = node.newest_.load(std::memory_order_relaxed);
+  if (version.older == nullptr) keys_.store(keys() + 1, std::memory_order_relaxed);
   node.newest_.store(&version, std::memory_order_release);
 }
 
@@ -184,6 +187,22 @@ Memtable::Node& Memtable::put(std::string_view key, ChangeKind kind, Bytes paylo
 void Memtable::unhook(Node& node) {
   Version* const newest = node.newest_.load(std::memory_order_relaxed);
   node.newest_.store(newest->older, std::memory_order_release);
+  changes_.store(changes() - 1, std::memory_order_relaxed);
+  if (newest->older == nullptr) keys_.store(keys() - 1, std::memory_order_relaxed);
+}
+
+std::shared_ptr<Memtable> Memtable::copy() const {
+  auto other = std::make_shared<Memtable>();
+  std::vector<const Version*> versions;
+  for (const Node* node = first_[0].load(std::memory_order_acquire); node != nullptr;
+       node = node->next()) {
+    versions.clear();
+    for (const Version* each = node->newest(); each != nullptr; each = each->older)
+      versions.push_back(each);
+    for (auto each = versions.rbegin(); each != versions.rend(); ++each)
+      other->put(node->key(), (*each)->kind, (*each)->payload(), (*each)->sequence);
+  }
+  return other;
 }
 
 const Memtable::Node* Memtable::lower_bound(std::string_view key) const {

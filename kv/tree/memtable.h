@@ -3,12 +3,14 @@
 // One thread at a time writes (whoever holds the store's writer lock); any number read meanwhile,
 // without a lock: everything is published by an atomic store and nothing moves or goes away before
 // the whole memtable does. A version is of a transaction's sequence number; a reader sees those up
-// to its own. Versions of a transaction that is rolled back are unhooked; their memory stays until
-// the memtable goes.
+// to its own. Versions of a transaction that is rolled back are unhooked; somebody may still be
+// looking at them, so their memory stays until the memtable goes: when that is a good deal, what
+// counts is copied to another one.
 //
 // In order: a skip list. By key: a hash table beside it, which a get looks at alone.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -81,6 +83,12 @@ class Memtable {
   Node& put(std::string_view key, ChangeKind kind, Bytes payload, uint64_t sequence);
   // Takes away the newest version. Precondition: of the transaction that is being rolled back.
   void unhook(Node& node);
+  // So much of what was taken is of a transaction that was rolled back.
+  void waste(uint64_t bytes) { wasted_.store(wasted() + bytes, std::memory_order_relaxed); }
+  // Whether a copy is worth its work, which is in proportion to bytes().
+  [[nodiscard]] bool is_worth_copying() const { return wasted() > std::max(kMostWasted, bytes()); }
+  // All of it, but what was rolled back; nothing of it is visible yet. The writer's.
+  [[nodiscard]] std::shared_ptr<Memtable> copy() const;
 
   // Anyone's.
   [[nodiscard]] const Node* find(std::string_view key) const;
@@ -90,9 +98,9 @@ class Memtable {
   [[nodiscard]] const Node* before(std::string_view key) const;
   [[nodiscard]] bool empty() const { return keys() == 0; }
   [[nodiscard]] uint64_t keys() const { return keys_.load(std::memory_order_relaxed); }
-  // Changes that were ever made to it.
+  // Changes that were made to it. They, the keys and the bytes are without what was rolled back.
   [[nodiscard]] uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
-  [[nodiscard]] uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed) - wasted(); }
 
   // The last transaction that readers may see.
   std::atomic<uint64_t> visible{0};
@@ -100,6 +108,7 @@ class Memtable {
  private:
   friend class MemtableFill;
   static constexpr size_t kLevels = 14;
+  static constexpr uint64_t kMostWasted = uint64_t{4} << 20;
   struct Table {
     size_t mask;
     LargeMemory memory;  // of the slots, zero at first
@@ -110,13 +119,14 @@ class Memtable {
     }
   };
 
+  [[nodiscard]] uint64_t wasted() const { return wasted_.load(std::memory_order_relaxed); }
   void* take(size_t bytes, size_t alignment = 8);
   void keep(LargeMemory memory);
   // Shows the payload where it is.
   Version* make_version(ChangeKind kind, Bytes payload, uint64_t sequence);
   // Shows the key where it is.
   Node* make_node(std::string_view key);
-  static void hang_on(Node& node, Version& version);
+  void hang_on(Node& node, Version& version);
   Node* find_in(const Table& table, std::string_view key, uint64_t hash) const;
   // The first node that is not before `key`; where in each level a node with that key would be
   // linked, and the last node before it, as far as they are asked for.
@@ -132,9 +142,11 @@ class Memtable {
   std::vector<LargeMemory> chunks_;
   std::byte* at_ = nullptr;
   std::byte* end_ = nullptr;
-  std::atomic<uint64_t> keys_{0};
+  size_t nodes_ = 0;               // in the list
+  std::atomic<uint64_t> keys_{0};  // those of them that have a version
   std::atomic<uint64_t> changes_{0};
-  std::atomic<uint64_t> bytes_{0};
+  std::atomic<uint64_t> bytes_{0};  // taken
+  std::atomic<uint64_t> wasted_{0};
   uint64_t random_ = 0x853c49e6748fea9b;
   mutable std::atomic<Node*> first_[kLevels]{};
   std::vector<std::unique_ptr<Table>> tables_;  // the last one is in use; readers may be in others

@@ -54,7 +54,7 @@ void MemtableFill::finish(LargeMemory shown) {
     if (i + kAhead < items.size()) memtable_->prefetch_slot(*items[i + kAhead].owner);
     Memtable::Node* const node = items[i].owner;
     if (last != nullptr && last->hash_ == node->hash_ && last->key() == node->key()) {
-      Memtable::hang_on(*last, *node->newest_.load(std::memory_order_relaxed));
+      memtable_->hang_on(*last, *node->newest_.load(std::memory_order_relaxed));
       continue;
     }
     last = node;

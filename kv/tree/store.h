@@ -166,6 +166,7 @@ class TreeStore {
   [[nodiscard]] Result<> failure() const;
   [[nodiscard]] bool is_tight(const Memtable& memtable, bool grows) const;
   [[nodiscard]] uint64_t reserve_pages() const;
+  void tidy_memory();
 
   // checkpoint
   // What a checkpoint carries: all of it, up to that transaction, after which the ring goes on

@@ -154,6 +154,7 @@ Result<> Session::with_tx(const Body& body, Durability durability) {
 Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   std::unique_lock writer(store_.writer_mutex_);
   const Pin pinned(store_.epochs_, *writing_);
+  store_.tidy_memory();
   const State& state = *store_.state_.load(std::memory_order_seq_cst);
   if (state.branch(branch_) == nullptr)
     return fail(Errc::kNotFound, "the branch that this session is on was removed");
@@ -171,6 +172,17 @@ Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   TRY_VOID(durability == Durability::kDurable ? store_.wait_durable(last, *lane_)
                                               : store_.publish_relaxed(last, *lane_));
   return state.active->changes();
+}
+
+// Puts a copy in the active memtable's place if much of that was rolled back. Who reads goes on in
+// the old one. Precondition: the writer's lock, a view is pinned.
+void TreeStore::tidy_memory() {
+  const Memtable& active = *state_.load(std::memory_order_seq_cst)->active;
+  if (!active.is_worth_copying()) return;
+  auto copy = active.copy();
+  const std::lock_guard lock(log_mutex_);  // nothing more becomes visible meanwhile
+  copy->visible.store(active.visible.load());
+  publish([&](State& next) { next.active = std::move(copy); });
 }
 
 // Whether so much more may be replayed after a crash. Precondition: locked.

@@ -323,11 +323,11 @@ StoreStat TreeStore::stat() const {
   const uint64_t known = stat.free + stat.resting + stat.leaf + stat.inner + stat.value;
   const uint64_t data = layout_.data_end - layout_.data_first;
   stat.snapshot = data - std::min(data, known);
+  const std::lock_guard log_lock(log_mutex_);
   const std::lock_guard state_lock(state_mutex_);
   const State& state = *state_.load(std::memory_order_acquire);
   stat.generation = state.generation;
   stat.memory_keys = state.active->keys() + (state.frozen ? state.frozen->keys() : 0);
-  const std::lock_guard log_lock(log_mutex_);
   stat.transactions = durable_;
   stat.ring_used_bytes = ring_.used_bytes();
   return stat;

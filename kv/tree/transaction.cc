@@ -236,8 +236,10 @@ Result<> Transaction::remove_tree(std::string_view name) {
 }
 
 Transaction::~Transaction() {
+  if (kept_) return;
   for (auto node = touched_.rbegin(); node != touched_.rend(); ++node)
     if (*node != nullptr) memtable_.unhook(**node);
+  memtable_.waste(memtable_.bytes() - bytes_before_);
   for (const PageRun& run : written_) store_.space_->give_back(run);
 }
 

@@ -93,7 +93,11 @@ class Transaction final : public TreeReader {
   friend class Session;
   Transaction(TreeStore& store, const Sight& sight, PageReader& reader, Memtable& memtable,
               uint64_t sequence)
-      : TreeReader(sight, reader), store_(store), memtable_(memtable), sequence_(sequence) {}
+      : TreeReader(sight, reader),
+        store_(store),
+        memtable_(memtable),
+        bytes_before_(memtable.bytes()),
+        sequence_(sequence) {}
 
   Result<> check(std::string_view key) const;
   void change(ChangeKind kind, uint32_t tree, std::string_view key, Bytes payload);
@@ -105,17 +109,16 @@ class Transaction final : public TreeReader {
   Result<> replace_stretch(uint64_t number, uint64_t first, Bytes content);
   Result<uint64_t> new_number();
   // It is committed.
-  void keep() {
-    touched_.clear();
-    written_.clear();
-  }
+  void keep() { kept_ = true; }
 
   TreeStore& store_;
   Memtable& memtable_;
+  const uint64_t bytes_before_;  // of the memtable
   const uint64_t sequence_;
   uint64_t numbers_ = 0;
   uint32_t changes_ = 0;
   bool grows_ = false;
+  bool kept_ = false;
   std::string log_;
   std::string scratch_;
   std::vector<Memtable::Node*> touched_;

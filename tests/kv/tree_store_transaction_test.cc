@@ -1,0 +1,100 @@
+// What a transaction sees of itself, and leaves behind when it fails.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <random>
+
+#include "blkimage/memory_disk.h"
+#include "kv/tree/check.h"
+#include "kv/tree/store.h"
+
+namespace splitring::test {
+namespace {
+
+using kv::kDefaultTree;
+using kv::Session;
+using kv::Transaction;
+using kv::TreeStore;
+using Model = std::map<std::string, std::string>;
+
+struct OpenStore {
+  explicit OpenStore(uint64_t bytes = 16 << 20)
+      : disk(std::move(*MemoryDisk::create(Sectors::from_bytes(bytes)))) {
+    EXPECT_TRUE(TreeStore::create(*disk, {.ring_bytes = 256 << 10}));
+    store = std::move(*TreeStore::open(*disk, {.background = false}));
+    session = std::move(*store->session());
+  }
+  Result<> put(const std::string& key, const std::string& value) {
+    return session->with_tx([&](Transaction& tx) { return tx.put(kDefaultTree, key, value); });
+  }
+  std::unique_ptr<MemoryDisk> disk;
+  std::unique_ptr<TreeStore> store;
+  std::unique_ptr<Session> session;
+};
+
+uint64_t resident_bytes() {
+  unsigned long all = 0;
+  unsigned long resident = 0;
+  std::FILE* const file = std::fopen("/proc/self/statm", "r");
+  EXPECT_EQ(std::fscanf(file, "%lu %lu", &all, &resident), 2);
+  std::fclose(file);
+  return uint64_t{resident} * 4096;
+}
+
+// Pages, a memtable that is frozen and one that is written to, all with some of the keys.
+TEST(TreeStoreTransaction, ThoseThatFailGiveTheirMemoryBack) {
+  OpenStore open;
+  ASSERT_TRUE(open.put("kept", "before"));
+  const uint64_t before = resident_bytes();
+  for (int i = 0; i < 100'000; i++) {
+    const auto done = open.session->with_tx([&](Transaction& tx) -> Result<> {
+      TRY_VOID(tx.put(kDefaultTree, "key" + std::to_string(i), std::string(1000, 'x')));
+      TRY_VOID(tx.put(kDefaultTree, "kept", "never"));
+      return fail(Errc::kConflict, "no");
+    });
+    ASSERT_FALSE(done);
+    if (i % 10'000 == 0) {
+      ASSERT_TRUE(open.put("kept", std::to_string(i)));
+    }
+  }
+  EXPECT_LT(resident_bytes() - before, uint64_t{48} << 20);
+  EXPECT_EQ(open.store->stat().memory_keys, 1U);
+  std::string value;
+  EXPECT_TRUE(*open.session->get(kDefaultTree, "kept", value));
+  EXPECT_EQ(value, "90000");
+  ASSERT_TRUE(open.session->checkpoint());
+  EXPECT_EQ(*open.session->view()->count(kDefaultTree, {}), 1U);
+}
+
+// A view shows its state whatever becomes of the memory behind it.
+TEST(TreeStoreTransaction, ThoseThatFailDisturbNoView) {
+  OpenStore open;
+  ASSERT_TRUE(open.put("a", "1"));
+  kv::View then = std::move(*open.session->view());
+  ASSERT_TRUE(open.put("a", "2"));
+  ASSERT_TRUE(open.put("b", std::string(5000, 'b')));
+  const auto other = std::move(*open.store->session());
+  for (int i = 0; i < 20'000; i++)
+    ASSERT_FALSE(other->with_tx([&](Transaction& tx) -> Result<> {
+      TRY_VOID(tx.put(kDefaultTree, "a", std::string(1000, 'x')));
+      return fail(Errc::kConflict, "no");
+    }));
+  ASSERT_TRUE(open.put("a", "3"));
+  std::string value;
+  kv::View now = std::move(*open.session->view());
+  EXPECT_TRUE(*now.get(kDefaultTree, "a", value));
+  EXPECT_EQ(value, "3");
+  EXPECT_TRUE(*now.get(kDefaultTree, "b", value));
+  EXPECT_EQ(value, std::string(5000, 'b'));
+  EXPECT_EQ(*then.count(kDefaultTree, {}), 1U);
+  EXPECT_TRUE(*then.get(kDefaultTree, "a", value));
+  EXPECT_EQ(value, "1");
+  ASSERT_TRUE(open.session->checkpoint());
+  const auto report = kv::StoreCheck::run(*open.store, *open.session);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean()) << report->problems.front();
+}
+
+}  // namespace
+}  // namespace splitring::test
