@@ -85,6 +85,16 @@ std::vector<BranchChanges> changes_of(const Memtable& memtable, uint64_t pages) 
   return all;
 }
 
+std::vector<PageRun> segments_of(const BranchChanges& changes, uint64_t pages) {
+  std::vector<PageRun> all = changes.orphans;
+  for (const Change& change : changes.changes) {
+    if (change.remove || !is_segment(change.key)) continue;
+    if (const auto segment = Segment::parse(change.payload, pages))
+      all.push_back({segment->page, segment->pages()});
+  }
+  return all;
+}
+
 Result<Root> merge_branch(const Root& root, uint64_t held, BranchChanges&& in, PageReader& reader,
                           PageWriter& writer, TreeMerge& merge) {
   const auto first_segment =

@@ -16,6 +16,8 @@ struct BranchChanges {
   std::vector<PageRun> orphans;  // segments that were replaced before they got into a tree
 };
 [[nodiscard]] std::vector<BranchChanges> changes_of(const Memtable& memtable, uint64_t pages);
+// All that they wrote of values elsewhere.
+[[nodiscard]] std::vector<PageRun> segments_of(const BranchChanges& changes, uint64_t pages);
 
 Result<Root> merge_branch(const Root& root, uint64_t held, BranchChanges&& changes,
                           PageReader& reader, PageWriter& writer, TreeMerge& merge);

@@ -22,6 +22,13 @@ Branch* branch_named(State& state, std::string_view name) {
   return found == state.branches.end() ? nullptr : &*found;
 }
 
+Result<> check_room(const State& state) {
+  if (state.is_full())
+    return fail(Errc::kLimit, "a store has " + std::to_string(kMostCatalogued) +
+                                  " snapshots and branches at most; remove some");
+  return {};
+}
+
 auto no_snapshot(std::string_view name) {
   return fail(Errc::kNotFound, "no such snapshot: " + printable_key(name));
 }
@@ -48,16 +55,16 @@ Result<> Session::create_snapshot(std::string_view name) {
   return edit_catalogue([&](State& next, TreeMerge&) -> Result<> {
     if (next.snapshot(name) != nullptr)
       return fail(Errc::kExists, printable_key(name) + " is a snapshot already");
-    for (Branch& branch : next.branches) {
-      if (branch.number != branch_) continue;
-      next.snapshots.push_back({.name = std::string(name),
-                                .branch = branch.number,
-                                .generation = next.generation,
-                                .held = branch.held,
-                                .created_s = static_cast<int64_t>(::time(nullptr)),
-                                .root = branch.root});
-      branch.held = next.generation;
-    }
+    TRY_VOID(check_room(next));
+    const auto branch = std::ranges::find(next.branches, branch_, &Branch::number);
+    if (branch == next.branches.end()) return branch_is_gone();
+    next.snapshots.push_back({.name = std::string(name),
+                              .branch = branch->number,
+                              .generation = next.generation,
+                              .held = branch->held,
+                              .created_s = static_cast<int64_t>(::time(nullptr)),
+                              .root = branch->root});
+    branch->held = next.generation;
     return {};
   });
 }
@@ -113,7 +120,10 @@ Result<> Session::create_branch(std::string_view name, std::string_view snapshot
     if (from == nullptr) return no_snapshot(snapshot);
     if (branch_named(next, name) != nullptr)
       return fail(Errc::kExists, printable_key(name) + " is a branch already");
-    next.branches.push_back({.number = next.branches.back().number + 1,
+    TRY_VOID(check_room(next));
+    if (next.last_branch == UINT32_MAX)
+      return fail(Errc::kLimit, "the store has had too many branches");
+    next.branches.push_back({.number = ++next.last_branch,
                              .name = std::string(name),
                              .root = from->root,
                              .held = from->generation,

@@ -74,7 +74,11 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
   TreeMerge merge(reader, writer, *space_, next.generation);
   for (BranchChanges& changes : changes_of(*cut.memtable, layout_.pages)) {
     const auto branch = std::ranges::find(next.branches, changes.branch, &Branch::number);
-    if (branch == next.branches.end()) continue;
+    if (branch == next.branches.end()) {
+      // Removed while somebody wrote to it: in no tree, and nobody's any more.
+      for (const PageRun& run : segments_of(changes, layout_.pages)) merge.free_value(run);
+      continue;
+    }
     branch->root =
         TRY(merge_branch(branch->root, branch->held, std::move(changes), reader, writer, merge));
   }
@@ -119,6 +123,7 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
     state.catalogue = next.catalogue;
     state.branches = next.branches;
     state.snapshots = next.snapshots;
+    state.last_branch = next.last_branch;
     state.frozen = nullptr;
     if (state.active == cut.memtable) {
       state.active = std::make_shared<Memtable>();

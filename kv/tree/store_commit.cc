@@ -156,8 +156,7 @@ Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   const Pin pinned(store_.epochs_, *writing_);
   store_.tidy_memory();
   const State& state = *store_.state_.load(std::memory_order_seq_cst);
-  if (state.branch(branch_) == nullptr)
-    return fail(Errc::kNotFound, "the branch that this session is on was removed");
+  if (state.branch(branch_) == nullptr) return branch_is_gone();
   Sight sight = sight_now();
   sight.sequence = UINT64_MAX;
   const uint64_t sequence = store_.last_sequence_ + 1;

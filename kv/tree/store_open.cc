@@ -226,12 +226,10 @@ Result<> TreeStore::read_catalogue(PageReader& reader, const DiskSuperblock& sup
   if (state.catalogue.pointer.page >= layout_.pages ||
       state.catalogue.level >= PageReader::kMostLevels)
     return fail(Errc::kInvalid, "the catalogue lies outside the store");
-  constexpr size_t kMostEntries = 100'000;
   TreePosition at(state.catalogue, reader);
-  size_t entries = 0;
   TRY_VOID(at.seek({}));
   while (at.valid()) {
-    if (++entries > kMostEntries) return fail(Errc::kInvalid, "the catalogue is too long");
+    if (state.is_full()) return fail(Errc::kInvalid, "the catalogue is too long");
     TRY_VOID(add_from_catalogue(at.key(), at.payload(), layout_.pages, state));
     TRY_VOID(at.next());
   }
@@ -239,6 +237,7 @@ Result<> TreeStore::read_catalogue(PageReader& reader, const DiskSuperblock& sup
     state.branches.push_back(
         {.number = kMainBranch, .name = "main", .root = {}, .held = 0, .origin = 0});
   std::ranges::sort(state.branches, {}, &Branch::number);
+  state.last_branch = state.branches.back().number;
   std::ranges::sort(state.snapshots, {}, &SnapshotRecord::generation);
   return {};
 }

@@ -29,11 +29,22 @@ struct SnapshotRecord {
   Root root;
 };
 
+// For a session whose branch is in no state any more.
+inline auto branch_is_gone() {
+  return fail(Errc::kNotFound, "the branch that this session is on was removed");
+}
+
+// Branches and snapshots, together. What is read from a disk is held against it too.
+inline constexpr size_t kMostCatalogued = 100'000;
+
 struct State {
   uint64_t generation = 0;
   Root catalogue;
   std::vector<Branch> branches;           // by number
   std::vector<SnapshotRecord> snapshots;  // by generation
+  // The highest number that a branch has had since the store was opened. None is given twice: a
+  // session may still be on a branch that was removed.
+  uint32_t last_branch = kMainBranch;
   std::shared_ptr<Memtable> active;
   std::shared_ptr<Memtable> frozen;  // being merged into the trees; null: nothing is
 
@@ -41,6 +52,9 @@ struct State {
     for (const Branch& each : branches)
       if (each.number == number) return &each;
     return nullptr;
+  }
+  [[nodiscard]] bool is_full() const {
+    return branches.size() + snapshots.size() >= kMostCatalogued;
   }
   [[nodiscard]] const SnapshotRecord* snapshot(std::string_view name) const {
     for (const SnapshotRecord& each : snapshots)
