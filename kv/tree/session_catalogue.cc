@@ -192,7 +192,9 @@ Result<> Session::must_be_as_in(std::string_view snapshot) {
                             std::optional<Bytes>) -> Result<bool> {
     return fail(Errc::kConflict, "the store has changed since " + printable_key(snapshot));
   };
-  if (!now.sight().active->empty()) return fail(Errc::kConflict, "something was written meanwhile");
+  for (const Memtable* const memtable : {now.sight().active, now.sight().frozen})
+    if (memtable != nullptr && !memtable->empty())
+      return fail(Errc::kConflict, "something was written meanwhile");
   return differing_keys(then.sight().root, now.sight().root, reader_, conflict);
 }
 

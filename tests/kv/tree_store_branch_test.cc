@@ -179,5 +179,26 @@ TEST(TreeStoreBranch, AsManyAreMadeAsCanBeReadAgain) {
   EXPECT_TRUE(state.is_full());
 }
 
+TEST(TreeStoreBranch, WhatIsFrozenIsNotOverlookedByMustBeAsIn) {
+  OpenStore open;
+  ASSERT_TRUE(put(*open.session, "a", "1"));
+  ASSERT_TRUE(open.session->create_snapshot("s"));
+  EXPECT_TRUE(open.session->must_be_as_in("s"));
+  ASSERT_TRUE(put(*open.session, "a", "2"));
+  // Its checkpoint freezes what was written, and then fails.
+  EXPECT_EQ(code_of(open.session->create_snapshot("s")), Errc::kExists);
+  EXPECT_EQ(code_of(open.session->must_be_as_in("s")), Errc::kConflict);
+}
+
+TEST(TreeStoreBranch, WhatWasRolledBackIsNoChangeForMustBeAsIn) {
+  OpenStore open;
+  ASSERT_TRUE(open.session->create_snapshot("s"));
+  EXPECT_FALSE(open.session->with_tx([](Transaction& tx) -> Result<> {
+    TRY_VOID(tx.put(kDefaultTree, "key", "value"));
+    return fail(Errc::kConflict, "no");
+  }));
+  EXPECT_TRUE(open.session->must_be_as_in("s"));
+}
+
 }  // namespace
 }  // namespace splitring::test
