@@ -71,11 +71,24 @@ Result<View> Session::view_of_snapshot(std::string_view snapshot) {
   return View(sight, reader_, std::move(slot));
 }
 
+// By a checkpoint, as long as there are the pages that it takes itself.
+Result<> Session::make_space() {
+  const Result<> done = checkpoint();
+  if (!done && done.error().code != Errc::kNoSpace) return done;
+  store_.space_->collect();
+  return {};
+}
+
 Result<StagedValue> Session::stage(const Source& next) {
   StagedValue staged(*store_.space_);
   const auto memory = TRY(LaneMemory::allocate(*lane_, kSegmentBytes));
   bool more = true;
+  bool may_make_space = !in_tx_;
   while (more) {
+    if (may_make_space && store_.is_low()) {
+      may_make_space = false;
+      TRY_VOID(make_space());
+    }
     size_t filled = 0;
     while (filled < kSegmentBytes && more) {
       const size_t count = TRY(next(memory.bytes().subspan(filled)));

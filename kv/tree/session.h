@@ -72,8 +72,10 @@ class Session {
   Result<> must_be_as_in(std::string_view snapshot);
 
   // Writes a long value before any transaction, so that nobody waits for it; put it with
-  // Transaction::put_staged. Not used: its space is free again when the session goes.
-  // `next` fills what it is given and returns the number of bytes, 0 at the end.
+  // Transaction::put_staged. Not used: its space is free again when it goes.
+  // `next` fills what it is given and returns the number of bytes, 0 at the end. When space runs
+  // low a checkpoint is made, outside a transaction: what was replaced since the last one is free
+  // then. kNoSpace.
   using Source = std::function<Result<size_t>(std::span<std::byte> out)>;
   Result<StagedValue> stage(const Source& next);
 
@@ -90,6 +92,7 @@ class Session {
   template <class Use>
   auto with_state(Use&& use);
   Result<> edit_catalogue(const std::function<Result<>(State& next, TreeMerge& merge)>& edit);
+  Result<> make_space();
   Result<uint64_t> run_tx(const Body& body, Durability durability);
   Result<> commit(Transaction& tx, Durability durability);
   Result<bool> append_to_ring(Transaction& tx, Durability durability);
@@ -101,6 +104,7 @@ class Session {
   OwnedSlot writing_;  // of the transaction that is running
   PageReader reader_;
   uint32_t branch_ = kMainBranch;
+  bool in_tx_ = false;
 };
 
 template <class Visit>

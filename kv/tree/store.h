@@ -167,6 +167,8 @@ class TreeStore {
   [[nodiscard]] bool is_tight(const Memtable& memtable, bool grows) const;
   [[nodiscard]] uint64_t reserve_pages() const;
   void tidy_memory();
+  // Whether a segment more would begin to use up the reserve.
+  [[nodiscard]] bool is_low() const;
 
   // checkpoint
   // What a checkpoint carries: all of it, up to that transaction, after which the ring goes on

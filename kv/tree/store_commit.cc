@@ -13,6 +13,17 @@ constexpr int64_t kGatherShare = 3;
 // ... unless it is long already.
 constexpr size_t kLongBatch = size_t{64} << 10;
 
+class InBody {
+ public:
+  explicit InBody(bool& flag) : flag_(flag) { flag_ = true; }
+  ~InBody() { flag_ = false; }
+  InBody(const InBody&) = delete;
+  InBody& operator=(const InBody&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 int64_t now_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
@@ -128,6 +139,10 @@ uint64_t TreeStore::reserve_pages() const {
   return std::max<uint64_t>(16, (layout_.data_end - layout_.data_first) / 32);
 }
 
+bool TreeStore::is_low() const {
+  return space_->free_pages() < reserve_pages() + kSegmentBytes / kPageBytes;
+}
+
 // Whether the pages that a checkpoint of `memtable` may need, at the worst, could be missing. What
 // only removes may use the reserve.
 bool TreeStore::is_tight(const Memtable& memtable, bool grows) const {
@@ -161,7 +176,10 @@ Result<uint64_t> Session::run_tx(const Body& body, Durability durability) {
   sight.sequence = UINT64_MAX;
   const uint64_t sequence = store_.last_sequence_ + 1;
   Transaction tx(store_, sight, reader_, *state.active, sequence);
-  Result<> done = body(tx);
+  Result<> done = [&] {
+    const InBody within(in_tx_);
+    return body(tx);
+  }();
   if (done && tx.changes_ != 0) done = commit(tx, durability);
   TRY_VOID(done);
   tx.keep();

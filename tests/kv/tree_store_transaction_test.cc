@@ -96,5 +96,43 @@ TEST(TreeStoreTransaction, ThoseThatFailDisturbNoView) {
   EXPECT_TRUE(report->clean()) << report->problems.front();
 }
 
+TEST(TreeStoreTransaction, LongValuesReplacedOverAndOverNeverFillTheStore) {
+  OpenStore open(uint64_t{32} << 20);
+  const std::string other(size_t{4} << 20, 'o');
+  ASSERT_TRUE(open.put("other", other));
+  for (int i = 0; i < 40; i++) {
+    size_t left = size_t{4} << 20;
+    auto staged = open.session->stage([&](std::span<std::byte> out) -> Result<size_t> {
+      const size_t count = std::min(out.size(), left);
+      std::fill_n(out.begin(), count, static_cast<std::byte>(i));
+      left -= count;
+      return count;
+    });
+    ASSERT_TRUE(staged) << i << ": " << staged.error().what;
+    const auto done = open.session->with_tx(
+        [&](Transaction& tx) { return tx.put_staged(kDefaultTree, "key", std::move(*staged)); });
+    ASSERT_TRUE(done) << i << ": " << done.error().what;
+  }
+  std::string value;
+  EXPECT_TRUE(*open.session->get(kDefaultTree, "key", value));
+  EXPECT_EQ(value, std::string(size_t{4} << 20, static_cast<char>(39)));
+  EXPECT_TRUE(*open.session->get(kDefaultTree, "other", value));
+  EXPECT_EQ(value, other);
+}
+
+TEST(TreeStoreTransaction, AValueThatFitsNowhereIsRefusedAndLeavesTheStoreAsItWas) {
+  OpenStore open;
+  ASSERT_TRUE(open.put("key", "value"));
+  size_t left = size_t{32} << 20;
+  const auto staged = open.session->stage([&](std::span<std::byte> out) -> Result<size_t> {
+    const size_t count = std::min(out.size(), left);
+    left -= count;
+    return count;
+  });
+  ASSERT_FALSE(staged);
+  EXPECT_EQ(staged.error().code, Errc::kNoSpace);
+  EXPECT_TRUE(open.put("key", std::string(1 << 20, 'x')));
+}
+
 }  // namespace
 }  // namespace splitring::test

@@ -193,6 +193,12 @@ class KioskKvTest(unittest.TestCase):
             client.close()
         self.assertEqual(self.curl("/data/slow")[2], b"abcde")
 
+    def test_long_values_put_over_and_over_find_their_space_again(self):
+        (self.folder / "value").write_bytes(os.urandom(LIMIT))
+        for turn in range(20):
+            self.assertIn(self.curl("/data/again", "-T", str(self.folder / "value"))[0], (201, 204), turn)
+        self.assertTrue(self.curl("/data/again")[2] == (self.folder / "value").read_bytes())
+
     def test_what_was_put_is_there_after_a_kill(self):
         self.put("/data/kept", b"durable")
         cls = type(self)
