@@ -117,6 +117,7 @@ TEST_SUPPORT_kv := tests/support/fs tests/support/backend/lock_counter.cc \
   tests/support/grant/allocation_counter.cc tests/support/blkimage/scratch_file.cc
 TEST_SUPPORT_tools := tests/support/fs tests/support/xenbus/emulated_machine_thread.cc
 LDLIBS_test_tools := $(LDLIBS_kiosk)
+LDLIBS_test_fs := -lrapidcheck
 TEST_PROGRAMS := tests/ring/exhaustive_validator.cc  # with a main() of their own
 define room_tests
 $(ROOT)/tests/$(1)_test: $$(call objects,$$(filter-out $(TEST_PROGRAMS),\
