@@ -132,7 +132,7 @@ Result<> Device::first_sight(Store& store, const Snapshot& now) {
   if (now.rest || now.journal) {
     const BackendOffer promised = TRY(read_offer(store.now(), path_.backend_directory()));
     offer_ = widened(offer_, promised);
-    if (now.journal) offer_.instance = promised.instance;
+    if (now.goes_on()) offer_.instance = promised.instance;
   }
   TRY_VOID(change(store, [&](StoreView& view) {
     return write_offer(view, path_.backend_directory(), offer_);
@@ -298,6 +298,8 @@ Result<> Device::tell_disk(Store& store) {
   TRY_VOID(change(store, [&](StoreView& view) -> Result<> {
     TRY_VOID(write_disk(view, directory, nodes));
     static_cast<void>(view.remove(directory + "/" + kErrorNode));
+    // Of a connection before this one.
+    static_cast<void>(view.remove(directory + "/" + kRestNode));
     return write_state(view, directory, XenbusState::kConnected);
   }));
   own_ = XenbusState::kConnected;

@@ -33,11 +33,9 @@ Result<> Device::answer_script(Store& store) {
 }
 
 // The rings of a backend that ended in order say themselves where it ended, and those of one that
-// was killed have journals: the frontend sees nothing but a pause. The node of rest goes first: if
-// we die, our successor must not believe it.
+// was killed have journals: the frontend sees nothing but a pause. The node of rest is believed
+// before journals, which somebody may have removed meanwhile.
 Result<bool> Device::go_on(Store& store, const Snapshot& now) {
-  if (!now.rest && !now.journal) return false;
-  if (now.rest) TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
   if (!now.goes_on()) return false;
   // A file that is another one now would answer with other bytes.
   const auto told = read_disk(store.now(), path_.backend_directory());
@@ -47,6 +45,8 @@ Result<bool> Device::go_on(Store& store, const Snapshot& now) {
   spdlog::info("{}: going on with the rings of a backend that has ended", name_);
   if (now.rest) {
     TRY_VOID(begin_journals(store));
+    // Before a request can be taken: if we die, our successor must not believe it.
+    TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
   } else {
     journal_token_ = now.journal;
     start_ = PumpStart::kGoOn;
@@ -101,7 +101,7 @@ void Device::remove_journals() const {
   if (journal_token_) backend::remove_journals(context_.options->journal_directory, path_);
 }
 
-// With journals there is nothing to say: a ring whose image hangs may even have requests under way.
+// A ring whose image hangs has requests under way, of which its journal alone knows.
 void Device::leave_to_successor(Store& store) const {
   if (workers_.empty()) return;
   const bool sound = std::none_of(workers_.begin(), workers_.end(), [](const auto& worker) {
@@ -109,7 +109,7 @@ void Device::leave_to_successor(Store& store) const {
            worker->phase() == RingWorker::Phase::kBroken;
   });
   if (!sound || !survives_us() || own_ != XenbusState::kConnected) return remove_journals();
-  if (journal_token_ || !idle()) return;
+  if (!idle()) return;
   (void)store.transact([&](StoreView& view) -> Result<> {
     // Whoever has asked for the end meanwhile gets it.
     if (TRY(read_state(view, path_.backend_directory())) != XenbusState::kConnected) return {};

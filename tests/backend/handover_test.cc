@@ -165,6 +165,7 @@ TEST_F(BackendJournals, LetASuccessorGoOnAsTheSameBackend) {
   const std::string token = device.node(kJournalNode), instance = device.node("splitring-instance");
   for (int i = 0; i < 3; i++) {
     live.stop();
+    live.forget_rest(device.path);
     guest->push(read_request(2, 8, {guest->segment(1)}));
     live.start();
     EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
@@ -190,6 +191,7 @@ TEST_F(BackendJournals, OfAnotherConnectionAreNotBelieved) {
   const auto guest = connect(device, image.uri());
   const std::string instance = device.node("splitring-instance");
   live.stop();
+  live.forget_rest(device.path);
   device.write(kJournalNode, "1");
   live.start();
   EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
@@ -202,9 +204,57 @@ TEST_F(BackendJournals, ThatAreLostCloseTheDevice) {
   HandedOver device(live);
   const auto guest = connect(device, image.uri());
   live.stop();
+  live.forget_rest(device.path);
   std::filesystem::remove(journal(1));
   live.start();
   EXPECT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+}
+
+TEST_F(BackendJournals, AreNotNeededAfterAnOrderlyStop) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  const std::string instance = device.node("splitring-instance");
+  for (int i = 0; i < 3; i++) {
+    live.stop();
+    std::filesystem::remove_all(folder / "rings");
+    guest->push(read_request(2, 8, {guest->segment(1)}));
+    live.start();
+    EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+    EXPECT_EQ(device.node("state"), "4");
+    EXPECT_EQ(device.node(kRestNode), "") << "a kill from now on would look like an orderly stop";
+    EXPECT_EQ(device.node("splitring-instance"), instance);
+    EXPECT_TRUE(wait_until([&] { return std::filesystem::exists(journal(1)); }));
+  }
+}
+
+TEST_F(BackendJournals, ARestOfAnotherConnectionIsNotBelieved) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  live.attach(device.path, image.uri());
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
+  device.write(kRestNode, "1");
+  HandGuest guest(live.guest(1), device.path);
+  guest.offer_rings();
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kConnected));
+  EXPECT_EQ(device.node(kRestNode), "");
+}
+
+TEST_F(BackendJournals, NothingIsAtRestWhoseImageHangs) {
+  BackendOptions impatient = options();
+  impatient.drain_timeout = std::chrono::seconds(0);
+  LiveBackend live(impatient);
+  HandedOver device(live);
+  const auto guest = connect(device, "script:a");
+  ScriptedDisk& disk = live.scripted("a");
+  disk.withhold(true);
+  guest->push(write_request(1, 0, {guest->segment(0)}));
+  ASSERT_TRUE(disk.wait_until_held(1));
+  live.stop();
+  EXPECT_EQ(device.node(kRestNode), "");
+  EXPECT_TRUE(std::filesystem::exists(journal(0)));
+  disk.withhold(false);
+  EXPECT_TRUE(wait_until([&] { return !RingJournal::in_use(journal(0)); }));
 }
 
 // A process that hangs in the kernel, on storage that does, holds the lock of its image.

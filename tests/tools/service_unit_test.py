@@ -34,6 +34,9 @@ class Unit(unittest.TestCase):
         self.assertIsNotNone(graded, outcome.stdout)
         self.assertLessEqual(float(graded.group(1)), MOST_EXPOSURE)
 
+    def test_keeps_the_journals_of_guests_that_run_while_it_is_stopped(self):
+        self.assertIn("\nRuntimeDirectoryPreserve=yes\n", UNIT.read_text())
+
     def test_lets_the_daemon_have_no_way_to_the_whole_hypervisor(self):
         self.assertNotIn("privcmd", UNIT.read_text())
 
