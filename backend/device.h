@@ -67,6 +67,8 @@ class Device {
   Result<> first_sight(Store& store, const Snapshot& now);
   Result<> answer_script(Store& store);
   Result<bool> go_on(Store& store, const Snapshot& now);
+  Result<> take_up_rings(Store& store, const Snapshot& now);
+  void wait_for(const std::string& why);
   Result<> speak_for_ourselves(Store& store);
   [[nodiscard]] bool wait_for_predecessor(const Snapshot& now);
   [[nodiscard]] bool keep_waiting(const Snapshot& now, const std::string& why);
@@ -76,7 +78,7 @@ class Device {
   Result<> open_image(Store& store, const Snapshot& now);
   Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
   Result<> connect(Store& store);
-  Result<> start_workers(const FrontendNodes& frontend);
+  Result<> make_workers(const FrontendNodes& frontend);
   Result<> watch_workers(Store& store);
   Result<> wait_for_workers(Store& store);
   Result<> tell_disk(Store& store);

@@ -1,5 +1,8 @@
-// What a step of a device reads of both directories, in one transaction. For device*.cc alone.
+// What a step of a device reads of both directories, in one transaction, and how it speaks of it.
+// For device*.cc alone.
 #pragma once
+
+#include <spdlog/spdlog.h>
 
 #include <optional>
 #include <string>
@@ -30,5 +33,13 @@ struct Device::Snapshot {
            frontend == XenbusState::kConnected;
   }
 };
+
+template <class... Args>
+void Device::log(spdlog::level::level_enum level, fmt::format_string<Args...> format,
+                 Args&&... args) {
+  const auto not_shown = log_limit_->admit(LogLimit::Clock::now());
+  if (!not_shown) return;
+  spdlog::log(level, "{}: {}", name_, fmt::format(format, std::forward<Args>(args)...));
+}
 
 }  // namespace splitring::backend

@@ -42,17 +42,32 @@ Result<bool> Device::go_on(Store& store, const Snapshot& now) {
   if (!told || told->block_bytes != disk_nodes().block_bytes ||
       told->read_only != disk_nodes().read_only)
     return false;
-  spdlog::info("{}: going on with the rings of a backend that has ended", name_);
+  const auto taken_up = take_up_rings(store, now);
+  if (taken_up) {
+    spdlog::info("{}: going on with the rings of a backend that has ended", name_);
+    return true;
+  }
+  seen_ = false;  // nothing has happened: the next look tries again
+  if (taken_up.error().code != Errc::kLimit) return tl::unexpected(taken_up.error());
+  wait_for(taken_up.error().what);
+  return true;
+}
+
+Result<> Device::take_up_rings(Store& store, const Snapshot& now) {
   if (now.rest) {
     TRY_VOID(begin_journals(store));
-    // Before a request can be taken: if we die, our successor must not believe it.
-    TRY_VOID(store.now().remove(path_.backend_directory() + "/" + kRestNode));
   } else {
     journal_token_ = now.journal;
     start_ = PumpStart::kGoOn;
   }
-  TRY_VOID(connect(store));
-  return true;
+  return connect(store);
+}
+
+// Closing would end the guest's disk. Said once in the log, and in the report while it lasts.
+void Device::wait_for(const std::string& why) {
+  const std::string waiting = why + "; the guest's requests wait meanwhile";
+  if (error_ != waiting) spdlog::warn("{}: {}", name_, waiting);
+  error_ = waiting;
 }
 
 // A process that was killed is no more, but the kernel may still do its I/O, and holds its files
@@ -66,9 +81,7 @@ bool Device::keep_waiting(const Snapshot& now, const std::string& why) {
   if (!busy_since_) busy_since_ = std::chrono::steady_clock::now();
   if (image_busy()) return true;
   if (!now.goes_on()) return false;
-  const std::string waiting = why + "; the guest's requests wait until it is free";
-  if (error_ != waiting) spdlog::warn("{}: {}", name_, waiting);
-  error_ = waiting;
+  wait_for(why);
   return true;
 }
 

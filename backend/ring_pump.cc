@@ -92,7 +92,8 @@ class RingPump final : public Pump {
       journal_.start_at(ring_.consumed_index());
   }
 
-  PumpEnd run() override {
+  // What is under way refers to us: there is no leaving by an exception.
+  PumpEnd run() noexcept override {
     while (!parts_.stop->load(std::memory_order_relaxed) && !broken_) {
       if (turn()) continue;
       if (spin_.spin([&] { return something_to_do(); })) continue;
@@ -146,7 +147,7 @@ class RingPump final : public Pump {
 
   // In the order of the ring, so that what has to be alone comes last, as when it was taken. The
   // doorbell rings in any case: the process before us may have ended before it did.
-  void go_on() {
+  void go_on() noexcept {
     now_ = Clock::now();
     const std::vector<uint32_t> unanswered = journal_.unanswered();
     for (const uint32_t slot : unanswered) std::erase(free_, slot);

@@ -5,9 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <mutex>
+#include <new>
+#include <semaphore>
 
 #include "backend/data_pages.h"
+#include "backend/make_thread.h"
 #include "base/unique_fd.h"
 
 namespace splitring::backend {
@@ -32,6 +37,7 @@ struct RingWorker::Shared {
   PageBudget::Share budget;
   int changed_fd = -1;
   UniqueFd stop_fd;
+  std::binary_semaphore may_begin{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;  // of abandoned: once it is set, changed_fd may be closed
   bool abandoned = false;
@@ -50,22 +56,38 @@ uint32_t RingWorker::pages_needed(size_t ring_pages, bool persistent, uint32_t m
   return static_cast<uint32_t>(ring_pages) + (persistent ? kPersistentPages : max_segments);
 }
 
-RingWorker::RingWorker(RingConfig config, PageBudget::Share share, int changed_fd)
-    : shared_(std::make_shared<Shared>()) {
-  shared_->config = std::move(config);
-  shared_->budget = std::move(share);
-  shared_->changed_fd = changed_fd;
-  shared_->stop_fd.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  thread_ = std::thread([shared = shared_] { run(shared); });
+RingWorker::RingWorker(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+
+Result<std::unique_ptr<RingWorker>> RingWorker::make(RingConfig config, PageBudget::Share share,
+                                                     int changed_fd) {
+  auto shared = std::make_shared<Shared>();
+  shared->config = std::move(config);
+  shared->budget = std::move(share);
+  shared->changed_fd = changed_fd;
+  shared->stop_fd.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!shared->stop_fd)
+    return fail(Errc::kLimit,
+                "no descriptor for a ring's thread: " + std::string(std::strerror(errno)) +
+                    "; raise the limit of files (LimitNOFILE= of the service)");
+  std::unique_ptr<RingWorker> worker(new RingWorker(shared));
+  worker->thread_ = TRY(make_thread([shared] { run(shared); }));
+  return worker;
 }
 
 RingWorker::~RingWorker() {
+  if (!thread_.joinable()) return;
   request_stop();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
+}
+
+void RingWorker::begin() {
+  begun_ = true;
+  shared_->may_begin.release();
 }
 
 void RingWorker::request_stop() {
   shared_->stop.store(true);
+  if (!begun_) begin();
   signal(shared_->stop_fd.get());
 }
 
@@ -87,13 +109,22 @@ const std::string& RingWorker::error() const { return shared_->error; }
 const RingCounters& RingWorker::counters() const { return shared_->counters; }
 
 void RingWorker::run(const std::shared_ptr<Shared>& shared) {
+  shared->may_begin.acquire();
+  if (shared->stop.load()) return shared->enter(Phase::kStopped);
   pthread_setname_np(pthread_self(), shared->config.name.substr(0, 15).c_str());
-  auto served = serve(*shared);
+  auto served = serve_or_say_why(*shared);
   shared->config.disk.reset();
   shared->budget = {};
   if (served) return shared->enter(Phase::kStopped);
   shared->error = std::move(served).error().what;
   shared->enter(shared->phase == Phase::kServing ? Phase::kBroken : Phase::kFailed);
+}
+
+// Memory is what a ring is set up with; one that serves asks for none.
+Result<> RingWorker::serve_or_say_why(Shared& shared) try {
+  return serve(shared);
+} catch (const std::bad_alloc&) {
+  return fail(Errc::kLimit, "no memory for a ring; give this backend more, or fewer devices");
 }
 
 Result<RingJournal> RingWorker::open_journal(const RingConfig& config, uint32_t slots) {

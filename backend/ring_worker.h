@@ -1,5 +1,5 @@
-// One ring's thread: it sets up everything that the ring needs, serves it, and takes all of it down
-// again. The control thread starts and stops it and never waits for it.
+// One ring's thread: once it may begin, it sets up everything that the ring needs, serves it, and
+// takes all of it down again. The control thread starts and stops it and never waits for it.
 //
 // A worker that a hanging image keeps can be abandoned: its thread ends by itself when the image
 // answers, and what it holds lives as long as it does (B37).
@@ -55,12 +55,15 @@ class RingWorker {
 
   // The budget share covers the pages that the ring may keep mapped. `changed_fd`, an eventfd that
   // outlives the worker, becomes readable at each change of phase.
-  RingWorker(RingConfig config, PageBudget::Share share, int changed_fd);
-  // Stops and joins, unless abandoned.
+  // Errors: kLimit: no thread, or no descriptor for it; nothing has happened then.
+  static Result<std::unique_ptr<RingWorker>> make(RingConfig config, PageBudget::Share share,
+                                                  int changed_fd);
+  // Stops and joins, unless abandoned. One that has not begun has touched nothing.
   ~RingWorker();
   RingWorker(const RingWorker&) = delete;
   RingWorker& operator=(const RingWorker&) = delete;
 
+  void begin();
   void request_stop();
   void abandon();
 
@@ -75,11 +78,14 @@ class RingWorker {
 
  private:
   struct Shared;
+  explicit RingWorker(std::shared_ptr<Shared> shared);
   static void run(const std::shared_ptr<Shared>& shared);
+  static Result<> serve_or_say_why(Shared& shared);
   static Result<> serve(Shared& shared);
   static Result<RingJournal> open_journal(const RingConfig& config, uint32_t slots);
 
   std::shared_ptr<Shared> shared_;
+  bool begun_ = false;
   std::thread thread_;
 };
 

@@ -1,9 +1,11 @@
 // A device whose guest, toolstack or image does what it should not, or ends.
 #include <fstream>
+#include <optional>
 #include <random>
 #include <set>
 
 #include "tests/backend/live_device.h"
+#include "tests/support/backend/no_threads.h"
 
 namespace splitring::backend {
 namespace {
@@ -246,6 +248,20 @@ TEST(BackendDevice, B39_RefusesADeviceForWhichNoPagesAreLeft) {
   ASSERT_TRUE(first.disconnect());
   ASSERT_TRUE(second.connect({.persistent = true}));
   EXPECT_TRUE(second.serves());
+}
+
+TEST(BackendDevice, WithoutAThreadForItsRingOnlyThatDeviceFails) {
+  LiveBackend live;
+  LiveDevice device(live);
+  LiveDevice other(live, "mem:1M", {}, 51728);
+  ASSERT_TRUE(other.connect());
+  std::optional<testing::NoThreads> shortage(std::in_place);
+  EXPECT_TRUE(device.refused({}, [] {}));
+  EXPECT_NE(device.reason.find("TasksMax"), std::string::npos) << device.reason;
+  EXPECT_TRUE(other.serves());
+  shortage.reset();
+  ASSERT_TRUE(device.connect());
+  EXPECT_TRUE(device.serves());
 }
 
 }  // namespace

@@ -2,8 +2,11 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <optional>
+
 #include "backend/handover.h"
 #include "tests/backend/live_device.h"
+#include "tests/support/backend/no_threads.h"
 #include "xenbus/nodes.h"
 
 namespace splitring::backend {
@@ -299,6 +302,31 @@ TEST_F(BackendJournals, ASuccessorWaitsForTheJournalOfEachQueue) {
   guest->push(read_request(2, 8, {guest->segment(1)}));
   ASSERT_EQ(::flock(predecessor.get(), LOCK_UN), 0);
   EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+}
+
+// Neither those that a kill has left nor those that are at rest are lost to a shortage.
+TEST_F(BackendJournals, ASuccessorWaitsForThreads) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, "script:a");
+  std::optional<testing::NoThreads> shortage;
+  for (const bool killed : {true, false}) {
+    live.stop();
+    if (killed) live.forget_rest(device.path);
+    guest->push(read_request(2, 8, {guest->segment(1)}));
+    live.when_opened = [&] { shortage.emplace(); };
+    live.start();
+    EXPECT_TRUE(live.wait_for_report([](const auto& devices) {
+      return devices.size() == 1 && devices[0].error.find("TasksMax") != std::string::npos;
+    }));
+    EXPECT_EQ(device.node("state"), "4");
+    EXPECT_EQ(device.node(kRestNode), killed ? "" : "1");
+    live.when_opened = [] {};
+    shortage.reset();
+    EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
+    EXPECT_EQ(device.node(kRestNode), "");
+    EXPECT_EQ(live.backend->report().at(0).error, "");
+  }
 }
 
 TEST_F(BackendJournals, AGuestThatClosesDoesNotWaitForTheImage) {

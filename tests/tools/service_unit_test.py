@@ -37,6 +37,9 @@ class Unit(unittest.TestCase):
     def test_keeps_the_journals_of_guests_that_run_while_it_is_stopped(self):
         self.assertIn("\nRuntimeDirectoryPreserve=yes\n", UNIT.read_text())
 
+    def test_does_not_limit_the_threads_that_rings_need(self):
+        self.assertIn("\nTasksMax=infinity\n", UNIT.read_text())
+
     def test_lets_the_daemon_have_no_way_to_the_whole_hypervisor(self):
         self.assertNotIn("privcmd", UNIT.read_text())
 
