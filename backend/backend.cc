@@ -13,6 +13,7 @@
 #include <mutex>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "backend/device.h"
 #include "backend/handover.h"
@@ -28,7 +29,7 @@ constexpr char kReleaseToken[] = "release";
 constexpr size_t kMaxDevices = 4096;
 constexpr int kMaxEventsPerCall = 256;
 constexpr time_t kCapacityCheckSeconds = 1;
-constexpr long kBusyRetryNanoseconds = 5'000'000;
+constexpr long kSoonNanoseconds = 10'000'000;  // of StepShare
 
 struct DeviceKey {
   size_t kind;  // an index of BackendOptions::kinds
@@ -117,18 +118,21 @@ class StoreBackend final : public Backend {
   void process() override {
     const std::lock_guard lock(mutex_);
     std::set<DeviceKey> dirty;
-    const bool time_to_check = acknowledge(timer_);
-    const bool worker_changed = acknowledge(changed_);
-    if (time_to_check || worker_changed) all_devices(dirty);
+    const auto now = std::chrono::steady_clock::now();
+    if (acknowledge(timer_)) note_time(now, dirty);
+    if (acknowledge(changed_)) all_devices(dirty);
     for (int i = 0; i < kMaxEventsPerCall; i++) {
       const auto event = store_->next_event();
       if (!event) break;
-      note(*event, dirty);
+      note(*event, now, dirty);
     }
     for (const DeviceKey& key : dirty) step(key);
-    const bool any_busy = std::any_of(devices_.begin(), devices_.end(),
-                                      [](auto& d) { return d.second->image_busy(); });
-    if (any_busy) set_timer({0, kBusyRetryNanoseconds});
+    for (const auto& [key, device] : devices_)
+      if (device->image_busy()) soon_.insert(key);
+    if (!soon_.empty() && !soon_is_set_) {
+      soon_is_set_ = true;
+      set_timer({0, kSoonNanoseconds});
+    }
   }
 
   [[nodiscard]] std::vector<DeviceReport> report() const override {
@@ -145,7 +149,7 @@ class StoreBackend final : public Backend {
     return ::read(counter.get(), &count, sizeof count) == sizeof count;
   }
 
-  // When process() is to look at all devices next; then once a second again.
+  // When process() is to look again; then once a second.
   void set_timer(timespec first) const {
     const itimerspec period{{kCapacityCheckSeconds, 0}, first};
     ::timerfd_settime(timer_.get(), 0, &period, nullptr);
@@ -155,7 +159,25 @@ class StoreBackend final : public Backend {
     for (const auto& [key, device] : devices_) dirty.insert(key);
   }
 
-  void note(const StoreEvent& event, std::set<DeviceKey>& dirty) {
+  // All devices once a second; those of soon_ when their time has come.
+  void note_time(std::chrono::steady_clock::time_point now, std::set<DeviceKey>& dirty) {
+    if (!std::exchange(soon_is_set_, false) || now >= next_look_at_all_) {
+      next_look_at_all_ = now + std::chrono::seconds(kCapacityCheckSeconds);
+      all_devices(dirty);
+      soon_.clear();
+    }
+    for (const DeviceKey& key : std::exchange(soon_, {})) note_guest(key, now, dirty);
+  }
+
+  void note_guest(const DeviceKey& key, std::chrono::steady_clock::time_point now,
+                  std::set<DeviceKey>& dirty) {
+    const auto found = devices_.find(key);
+    if (found == devices_.end()) return;
+    (found->second->may_step(now) ? dirty : soon_).insert(key);
+  }
+
+  void note(const StoreEvent& event, std::chrono::steady_clock::time_point now,
+            std::set<DeviceKey>& dirty) {
     if (event.token == kReleaseToken) {
       for (auto& [key, device] : devices_) {
         const auto alive = store_->is_introduced(DomId{key.domain});
@@ -165,7 +187,7 @@ class StoreBackend final : public Backend {
     } else if (event.token == kBackendToken) {
       for (size_t kind = 0; kind < roots_.size(); kind++) note_path(kind, event.path, dirty);
     } else if (const auto key = key_from_token(event.token)) {
-      if (devices_.contains(*key)) dirty.insert(*key);
+      note_guest(*key, now, dirty);
     }
   }
 
@@ -208,7 +230,7 @@ class StoreBackend final : public Backend {
       if (found == devices_.end()) return;
     }
     const auto stepped = found->second->step(*store_);
-    if (!stepped) spdlog::error("{}: {}", name_of(key), stepped.error().what);
+    if (!stepped) found->second->step_failed(stepped.error());
     if (!found->second->finished()) return;
     const std::string frontend = found->second->path().frontend_directory();
     static_cast<void>(store_->unwatch(frontend + "/state", token_of(key)));
@@ -252,6 +274,9 @@ class StoreBackend final : public Backend {
   UniqueFd epoll_;
   std::unique_ptr<Store> store_;
   std::vector<std::string> roots_;  // of options_.kinds
+  std::set<DeviceKey> soon_;        // to be looked at before the next look at all
+  bool soon_is_set_ = false;        // the timer is set for them
+  std::chrono::steady_clock::time_point next_look_at_all_{};
   DeviceContext context_;
   mutable std::mutex mutex_;  // of devices_, between the control thread and report()
   std::map<DeviceKey, std::unique_ptr<Device>> devices_;

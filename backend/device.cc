@@ -21,6 +21,10 @@ Result<Device::Snapshot> Device::read(Store& store) const {
   Snapshot now;
   const std::string backend = path_.backend_directory();
   const std::string frontend = path_.frontend_directory();
+  // Not in the transaction, which the guest could make fail for ever; and before it, so that a
+  // device that was made anew is never seen with its old directory and its new frontend.
+  const auto back = TRY(read_optional(store.now(), frontend + "/backend"));
+  const XenbusState frontend_state = TRY(read_state(store.now(), frontend));
   TRY_VOID(store.transact([&](StoreView& view) -> Result<> {
     now = {};
     const auto link = TRY(read_optional(view, backend + "/frontend"));
@@ -38,15 +42,15 @@ Result<Device::Snapshot> Device::read(Store& store) const {
       now.journal =
           parse_decimal(TRY(read_optional(view, backend + "/" + kJournalNode)).value_or(""));
     now.handover = TRY(read_optional(view, backend + "/" + kHandoverNode)).has_value();
-    if (domain_dead_) return {};
-    now.belongs = link == frontend && TRY(read_optional(view, frontend + "/backend")) == backend;
-    if (now.belongs) now.frontend = TRY(read_state(view, frontend));
+    now.belongs = link == frontend && back == backend && !domain_dead_;
+    if (now.belongs) now.frontend = frontend_state;
     return {};
   }));
   return now;
 }
 
 Result<> Device::step(Store& store) {
+  steps_++;
   Snapshot now = TRY(read(store));
   reap_workers();
   if (domain_dead_) {
@@ -69,6 +73,8 @@ Result<> Device::step(Store& store) {
   TRY_VOID(reconcile(store, now));
   return now.handover && seen_ ? answer_script(store) : Result<>();
 }
+
+void Device::step_failed(const Error& error) { log(spdlog::level::err, "{}", error.what); }
 
 // Nobody else removes what a toolstack of our own kind made for a domain that has died. It is done
 // at once, before anything else is waited for: a directory that is found there later was made for

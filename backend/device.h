@@ -1,8 +1,9 @@
 // One disk given to one guest: its life in the store, its image, its rings.
 //
 // A device is stepped by the control thread whenever something about it may have changed. A step
-// reads what is there, once, in one transaction, and moves towards what it asks for: steps may be
-// skipped, repeated and merged, so that no order of events can confuse it (B30).
+// reads what is there, once, and moves towards what it asks for: steps may be skipped, repeated and
+// merged, so that no order of events can confuse it (B30). What a guest can write is read in no
+// transaction: it could make each of them fail.
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -19,6 +20,7 @@
 #include "backend/page_budget.h"
 #include "backend/report.h"
 #include "backend/ring_worker.h"
+#include "backend/step_share.h"
 
 namespace splitring::backend {
 
@@ -40,6 +42,10 @@ class Device {
 
   // An error is one of the store's: the device is unchanged and can be stepped again.
   Result<> step(Store& store);
+  // What has come of a step that failed: says so.
+  void step_failed(const Error& error);
+  // The guest has written: true if it is to be stepped for that now, and not a little later.
+  [[nodiscard]] bool may_step(StepShare::Clock::time_point now) { return step_share_.take(now); }
   // The guest has died: it will never answer (B33).
   void domain_died() { domain_dead_ = true; }
   // Asks all rings to end; they have when idle() says so.
@@ -59,7 +65,7 @@ class Device {
   [[nodiscard]] DeviceReport report() const;
 
  private:
-  struct Snapshot;  // of both directories, read in one transaction
+  struct Snapshot;  // of both directories
 
   Result<Snapshot> read(Store& store) const;
   Result<> reconcile(Store& store, const Snapshot& now);
@@ -106,6 +112,8 @@ class Device {
   bool discard_enabled_ = true;
   std::shared_ptr<BlockDevice> disk_;
   std::optional<std::chrono::steady_clock::time_point> busy_since_;
+  StepShare step_share_;
+  uint64_t steps_ = 0;
   bool seen_ = false;  // first_sight() is over
   bool domain_dead_ = false;
   bool finished_ = false;

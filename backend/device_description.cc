@@ -38,6 +38,7 @@ DeviceReport Device::report() const {
   report.target = target_;
   report.state = own_;
   report.error = error_;
+  report.steps = steps_;
   report.counters = past_;
   for (const auto& worker : workers_) {
     report.counters.add(worker->counters().values());

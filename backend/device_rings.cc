@@ -11,16 +11,14 @@
 namespace splitring::backend {
 
 Result<> Device::connect(Store& store) {
-  FrontendNodes frontend;
-  const auto read_all = store.transact([&](StoreView& view) -> Result<> {
-    frontend = TRY(read_frontend(view, path_.frontend_directory(), offer_));
-    return {};
-  });
-  if (!read_all) {
-    if (read_all.error().code != Errc::kPeer) return read_all;
-    return give_up(store, read_all.error().what);
+  // In no transaction, which the guest could make fail for ever: who writes while it is read gets
+  // what it has written.
+  const auto frontend = read_frontend(store.now(), path_.frontend_directory(), offer_);
+  if (!frontend) {
+    if (frontend.error().code != Errc::kPeer) return tl::unexpected(frontend.error());
+    return give_up(store, frontend.error().what);
   }
-  if (const auto made = make_workers(frontend); !made) {
+  if (const auto made = make_workers(*frontend); !made) {
     const bool can_wait = own_ == XenbusState::kConnected && made.error().code == Errc::kLimit;
     return can_wait ? made : give_up(store, made.error().what);
   }

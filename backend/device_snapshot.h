@@ -1,4 +1,4 @@
-// What a step of a device reads of both directories, in one transaction, and how it speaks of it.
+// What a step of a device reads of both directories, and how it speaks of it.
 // For device*.cc alone.
 #pragma once
 
@@ -11,8 +11,8 @@
 
 namespace splitring::backend {
 
-// Nodes of the backend's directory belong to the toolstack, those of the frontend's to the guest.
-// Only the former say where the latter is (B31).
+// Nodes of the backend's directory, read in one transaction, belong to the toolstack, those of the
+// frontend's to the guest. Only the former say where the latter is (B31).
 struct Device::Snapshot {
   bool exists = false;
   bool belongs = false;  // the two directories point at each other

@@ -60,6 +60,7 @@ struct DeviceReport {
   bool persistent_grants = false;
   std::string abi;
   uint64_t in_flight = 0;
+  uint64_t steps = 0;      // looks of the control thread at the device
   CounterValues counters;  // since the device was attached
 };
 

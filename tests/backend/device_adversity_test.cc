@@ -1,9 +1,12 @@
 // A device whose guest, toolstack or image does what it should not, or ends.
+#include <sys/eventfd.h>
+
 #include <fstream>
 #include <optional>
 #include <random>
 #include <set>
 
+#include "backend/device.h"
 #include "tests/backend/live_device.h"
 #include "tests/support/backend/no_threads.h"
 
@@ -28,13 +31,85 @@ TEST(BackendDevice, B30_NoOrderOfStatesConfusesIt) {
   }
   // From wherever that has led, the way out is the usual one.
   device.guest->set_state(XenbusState::kClosed);
-  live.settle();
+  live.wait_for_step(device.path);
   device.guest->set_state(XenbusState::kInitialising);
   ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kInitWait));
   device.guest->drop_rings();
   EXPECT_TRUE(live.wait_until_held(before));
   ASSERT_TRUE(device.connect());
   EXPECT_TRUE(device.serves());
+}
+
+TEST(BackendDevice, B30_AGuestThatWritesInALoopCausesFewSteps) {
+  constexpr uint64_t kWrites = 50'000;
+  const auto start = std::chrono::steady_clock::now();
+  LiveBackend live;
+  LiveDevice device(live);
+  for (uint64_t i = 0; i < kWrites; i++) device.guest->set_state(XenbusState::kInitialising);
+  live.wait_for_step(device.path);
+  const auto took = std::chrono::steady_clock::now() - start;
+  const auto intervals = static_cast<uint64_t>(took / StepShare::kInterval);
+  // Some are not the guest's: of the toolstack's writes, of ours, of the time.
+  EXPECT_LE(live.backend->report().at(0).steps,
+            StepShare::kBurst + intervals + intervals / 100 + 20);
+}
+
+// Of a store in which a guest writes its state within each transaction of the backend's, as one
+// that writes in a loop can: counts how often a transaction was tried.
+class MeddledStore final : public Store {
+ public:
+  MeddledStore(std::unique_ptr<Store> store, HandGuest& guest)
+      : store_(std::move(store)), guest_(guest) {}
+  StoreView& now() override { return store_->now(); }
+  Result<> transact(const std::function<Result<>(StoreView&)>& body) override {
+    transactions++;
+    return store_->transact([&](StoreView& view) -> Result<> {
+      attempts++;
+      auto done = body(view);
+      guest_.write("state", "3");
+      return done;
+    });
+  }
+  Result<> watch(const std::string& path, const std::string& token) override {
+    return store_->watch(path, token);
+  }
+  Result<> unwatch(const std::string& path, const std::string& token) override {
+    return store_->unwatch(path, token);
+  }
+  [[nodiscard]] int fd() const override { return store_->fd(); }
+  std::optional<StoreEvent> next_event() override { return store_->next_event(); }
+  Result<std::string> domain_path(DomId domain) override { return store_->domain_path(domain); }
+  Result<bool> is_introduced(DomId domain) override { return store_->is_introduced(domain); }
+
+  int transactions = 0;
+  int attempts = 0;
+
+ private:
+  std::unique_ptr<Store> store_;
+  HandGuest& guest_;
+};
+
+TEST(BackendDevice, B30_AGuestThatWritesInALoopMakesNoTransactionFail) {
+  LiveBackend live;
+  const DevicePath path = LiveBackend::path();
+  live.stop();
+  live.attach(path, "mem:1M");
+  HandGuest guest(live.guest(1), path);
+  guest.make_rings({});
+  guest.write_nodes(guest.nodes({}));
+  const auto host = live.machine.host(0);
+  MeddledStore store(must(host->open_store()), guest);
+  const DiskSchemes schemes = DiskSchemes::images();
+  const BackendOptions options;
+  PageBudget budget(options.max_mapped_pages);
+  const UniqueFd changed(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Device device(path, {host.get(), &schemes, &options, &budget, changed.get()});
+  const auto connected = [&] { return device.report().state == XenbusState::kConnected; };
+  EXPECT_TRUE(wait_until([&] {
+    must(device.step(store));
+    return connected();
+  }));
+  EXPECT_EQ(store.attempts, store.transactions);
 }
 
 TEST(BackendDevice, B31_AFrontendThatPointsElsewhereIsNobody) {

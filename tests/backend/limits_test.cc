@@ -8,6 +8,7 @@
 #include "backend/image_policy.h"
 #include "backend/log_limit.h"
 #include "backend/page_budget.h"
+#include "backend/step_share.h"
 
 namespace splitring::backend {
 namespace {
@@ -55,6 +56,30 @@ TEST(PageBudget, IsExactWhenManyTakeAtOnce) {
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(budget.left(), 1000U);
+}
+
+TEST(StepShare, B30_ABurstAndThenOneAtATime) {
+  StepShare share;
+  const auto start = StepShare::Clock::now();
+  uint32_t taken = 0;
+  for (int i = 0; i < 100'000; i++) taken += share.take(start) ? 1 : 0;
+  EXPECT_EQ(taken, StepShare::kBurst);
+  for (int i = 1; i <= 1000; i++) {
+    const auto now = start + i * StepShare::kInterval;
+    EXPECT_FALSE(share.take(now - std::chrono::microseconds(1)));
+    EXPECT_TRUE(share.take(now));
+    EXPECT_FALSE(share.take(now));
+  }
+}
+
+TEST(StepShare, AQuietGuestHasItsBurstAgain) {
+  StepShare share;
+  const auto start = StepShare::Clock::now();
+  while (share.take(start)) {
+  }
+  uint32_t taken = 0;
+  while (share.take(start + minutes(1))) taken++;
+  EXPECT_EQ(taken, StepShare::kBurst);
 }
 
 class ImagePolicy : public ::testing::Test {

@@ -62,6 +62,7 @@ Json device_json(const DeviceReport& device) {
       {"persistent_grants", device.persistent_grants},
       {"abi", device.abi},
       {"in_flight", device.in_flight},
+      {"steps", device.steps},
       {"counters", counters_json(device.counters)},
   };
 }

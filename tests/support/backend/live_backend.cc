@@ -153,6 +153,16 @@ bool LiveBackend::wait_for_report(
   return true;
 }
 
+void LiveBackend::wait_for_step(const DevicePath& path) {
+  const auto steps = [&](const std::vector<DeviceReport>& devices) {
+    const auto found = std::ranges::find(devices, path, &DeviceReport::path);
+    return found == devices.end() ? 0 : found->steps;
+  };
+  const uint64_t before = steps(backend->report());
+  if (!wait_for_report([&](const auto& devices) { return steps(devices) > before; }))
+    throw std::runtime_error("the backend does not look at a device");
+}
+
 // A device that comes later is seen later: when it is there, the rest has been looked at. It is
 // gone again afterwards, for the backend too.
 void LiveBackend::settle() {

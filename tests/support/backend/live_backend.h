@@ -54,7 +54,10 @@ class LiveBackend {
   bool wait_for_state(const DevicePath& path, XenbusState state);
   // Until report() satisfies `done`; false after a minute.
   bool wait_for_report(const std::function<bool(const std::vector<DeviceReport>&)>& done);
-  // Until everything that was written before this call has been seen by the backend.
+  // Until the device has been looked at anew, however much its guest has written before.
+  void wait_for_step(const DevicePath& path);
+  // Until everything that was written before this call has been seen by the backend; of a guest
+  // that has not used up its share of steps.
   void settle();
 
   [[nodiscard]] std::unique_ptr<Host> guest(unsigned domain) { return machine.host(domain); }
