@@ -67,7 +67,7 @@ class Backend {
 
   // Readable when process() has something to do.
   [[nodiscard]] virtual int fd() const = 0;
-  // Never blocks for long: image opening and the store's answers are waited for.
+  // Never blocks for long: it waits for the store's answers, and for no image.
   virtual void process() = 0;
 
   [[nodiscard]] virtual std::vector<DeviceReport> report() const = 0;

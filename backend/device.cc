@@ -4,7 +4,6 @@
 
 #include "backend/device_snapshot.h"
 #include "backend/handover.h"
-#include "backend/image_policy.h"
 #include "base/parse.h"
 
 namespace splitring::backend {
@@ -65,7 +64,10 @@ Result<> Device::step(Store& store) {
     stop_workers(replaced ? "attached anew" : "detached");
     if (!workers_.empty()) return {};
     disk_.reset();
+    opening_.reset();
+    busy_since_.reset();
     seen_ = false;
+    offered_ = false;
     error_.clear();
     finished_ = !now.exists;
     if (finished_) return {};
@@ -120,21 +122,16 @@ bool Device::hangs() const {
 
 // What a new directory asks for, or one that another backend process has left.
 Result<> Device::first_sight(Store& store, const Snapshot& now) {
-  if (wait_for_predecessor(now)) return {};
-  // First, so that a frontend knows that another process speaks (BackendOffer::instance). One that
-  // goes on where another ended speaks for that.
-  offer_ = context_.options->offer;
-  if (now.rest || now.journal) {
-    const BackendOffer promised = TRY(read_offer(store.now(), path_.backend_directory()));
-    offer_ = widened(offer_, promised);
-    if (now.goes_on()) offer_.instance = promised.instance;
+  if (now.own == XenbusState::kClosing && !now.online) {  // for that no image is needed
+    opening_.reset();
+    busy_since_.reset();
+    seen_ = true;
+    return follow_frontend(store, now);
   }
-  TRY_VOID(change(store, [&](StoreView& view) {
-    return write_offer(view, path_.backend_directory(), offer_);
-  }));
+  if (wait_for_predecessor(now)) return {};
+  TRY_VOID(tell_offer(store, now));
   if (now.own == XenbusState::kInitialising) disk_.reset();  // of a device that was replaced
-  if (!disk_) TRY_VOID(open_image(store, now));
-  if (busy_since_) return {};
+  if (!disk_ && !TRY(open_image(store, now))) return {};
   seen_ = true;
   if (!disk_) return {};
   if (now.own == XenbusState::kInitialising) return enter(store, XenbusState::kInitWait);
@@ -147,6 +144,22 @@ Result<> Device::first_sight(Store& store, const Snapshot& now) {
                            now.frontend == XenbusState::kClosing;
   if (frontend_up) return enter(store, XenbusState::kClosing);
   return follow_frontend(store, now);
+}
+
+// Before the image, so that a frontend knows that another process speaks (BackendOffer::instance).
+// One that goes on where another ended speaks for that. Once: what we write has us look again.
+Result<> Device::tell_offer(Store& store, const Snapshot& now) {
+  const std::string directory = path_.backend_directory();
+  offer_ = context_.options->offer;
+  if (now.rest || now.journal) {
+    const BackendOffer promised = TRY(read_offer(store.now(), directory));
+    offer_ = widened(offer_, promised);
+    if (now.goes_on()) offer_.instance = promised.instance;
+  }
+  const auto told = TRY(read_optional(store.now(), directory + "/splitring-instance"));
+  if (offered_ && told.value_or("") == offer_.instance) return {};
+  offered_ = true;
+  return change(store, [&](StoreView& view) { return write_offer(view, directory, offer_); });
 }
 
 Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
@@ -180,23 +193,41 @@ Result<> Device::follow_frontend(Store& store, const Snapshot& now) {
   }
 }
 
-Result<> Device::open_image(Store& store, const Snapshot& now) {
-  target_ = now.target;
-  mode_ = now.mode;
-  discard_enabled_ = now.discard_enabled;
-  auto allowed = check_image_policy(target_, context_.options->allowed_roots);
-  if (!allowed) return refuse_image(store, now, allowed.error().what);
-  OpenOptions options;
-  options.read_only = mode_ != "w";
-  auto disk = context_.schemes->open(target_, options);
-  if (!disk && disk.error().code == Errc::kBusy && keep_waiting(now, disk.error().what)) return {};
+// In several steps; false: come back. True: there is a disk, or it was said why there is none.
+Result<bool> Device::open_image(Store& store, const Snapshot& now) {
+  const bool read_only = now.mode != "w";
+  if (opening_ && !opening_->is_of(now.target, read_only)) opening_.reset();
+  if (!opening_) {
+    target_ = now.target;
+    discard_enabled_ = now.discard_enabled;
+    auto started = ImageOpening::start(
+        {*context_.schemes, context_.options->allowed_roots, target_, {.read_only = read_only}},
+        context_.changed_fd);
+    if (!started && now.goes_on()) {
+      wait_for(started.error().what);
+      return false;
+    }
+    if (!started) {
+      TRY_VOID(refuse_image(store, now, started.error().what));
+      return true;
+    }
+    opening_ = std::move(*started);
+  }
+  if (!opening_->done()) return false;
+  auto disk = opening_->take();
+  opening_.reset();
+  if (!disk && disk.error().code == Errc::kBusy && keep_waiting(now, disk.error().what))
+    return false;
   busy_since_.reset();
-  if (!disk) return refuse_image(store, now, disk.error().what);
+  if (!disk) {
+    TRY_VOID(refuse_image(store, now, disk.error().what));
+    return true;
+  }
   disk_ = std::move(*disk);
   error_.clear();
   spdlog::info("{}: {} opened, {} sectors, {}", name_, target_, disk_->geometry().capacity.count,
                disk_->geometry().read_only ? "read-only" : "read-write");
-  return {};
+  return true;
 }
 
 // A toolstack with a script waits for InitWait before anything else, and looks for what is wrong
@@ -237,7 +268,7 @@ Result<> Device::tell_disk(Store& store) {
 // written once more (Linux's way).
 Result<> Device::check_capacity(Store& store) {
   if (own_ != XenbusState::kConnected) return {};  // the toolstack has asked for the end
-  const Sectors now = TRY(disk_->refresh_capacity());
+  const Sectors now = disk_->geometry().capacity;  // as a ring's thread has found it
   if (now == told_capacity_) return {};
   const std::string directory = path_.backend_directory();
   TRY_VOID(change(store, [&](StoreView& view) -> Result<> {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/image_opening.h"
 #include "backend/log_limit.h"
 #include "backend/page_budget.h"
 #include "backend/report.h"
@@ -71,6 +72,7 @@ class Device {
   Result<> reconcile(Store& store, const Snapshot& now);
   Result<> follow_frontend(Store& store, const Snapshot& now);
   Result<> first_sight(Store& store, const Snapshot& now);
+  Result<> tell_offer(Store& store, const Snapshot& now);
   Result<> answer_script(Store& store);
   Result<bool> go_on(Store& store, const Snapshot& now);
   Result<> take_up_rings(Store& store, const Snapshot& now);
@@ -81,7 +83,7 @@ class Device {
   [[nodiscard]] bool survives_us() const;
   Result<> begin_journals(Store& store);
   void remove_journals() const;
-  Result<> open_image(Store& store, const Snapshot& now);
+  Result<bool> open_image(Store& store, const Snapshot& now);
   Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
   Result<> connect(Store& store);
   Result<> make_workers(const FrontendNodes& frontend);
@@ -108,13 +110,14 @@ class Device {
 
   BackendOffer offer_;  // to this frontend: the backend's, or more (backend/handover.h)
   std::string target_;  // as opened
-  std::string mode_;
   bool discard_enabled_ = true;
+  std::unique_ptr<ImageOpening> opening_;  // under way
   std::shared_ptr<BlockDevice> disk_;
   std::optional<std::chrono::steady_clock::time_point> busy_since_;
   StepShare step_share_;
   uint64_t steps_ = 0;
-  bool seen_ = false;  // first_sight() is over
+  bool offered_ = false;  // tell_offer() has
+  bool seen_ = false;     // first_sight() is over
   bool domain_dead_ = false;
   bool finished_ = false;
   bool connected_ = false;  // state Connected was written for these workers

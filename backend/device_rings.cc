@@ -73,6 +73,7 @@ Result<> Device::make_workers(const FrontendNodes& frontend) {
     config.start = start_;
     config.limits = limits;
     config.persistent = persistent_;
+    config.looks_at_capacity = i == 0;
     config.polling = context_.options->polling;
     config.log_limit = log_limit_;
     config.name = name_ + (frontend.queues.size() == 1 ? "" : " queue " + std::to_string(i));

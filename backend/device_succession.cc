@@ -55,7 +55,8 @@ Result<bool> Device::go_on(Store& store, const Snapshot& now) {
 
 Result<> Device::take_up_rings(Store& store, const Snapshot& now) {
   if (now.rest) {
-    TRY_VOID(begin_journals(store));
+    // Once, though it is tried again: what we write has us look again.
+    if (!journal_token_ || now.journal != journal_token_) TRY_VOID(begin_journals(store));
   } else {
     journal_token_ = now.journal;
     start_ = PumpStart::kGoOn;

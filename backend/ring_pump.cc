@@ -10,10 +10,11 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/request_plan.h"
+
 namespace splitring::backend {
 namespace {
 
-using blkif::Action;
 using blkif::CheckedRequest;
 using blkif::Refusal;
 using blkif::Status;
@@ -27,47 +28,9 @@ constexpr uint32_t kBatch = 16;
 constexpr uint32_t kSpuriousTolerated = 16;
 constexpr int kMaxBackOffMs = 16;
 
-// What a request asks of the disk, in this order; alone: nothing else of this ring is in flight.
-struct Plan {
-  uint8_t steps;
-  bool alone;
-  std::array<Operation, 3> operations;
-};
-
-constexpr Plan plan_of(Action action) {
-  using enum Operation;
-  switch (action) {
-    case Action::kRead: return {1, false, {kRead}};
-    case Action::kWrite: return {1, false, {kWrite}};
-    case Action::kFlush: return {1, false, {kFlush}};
-    case Action::kFlushWrite: return {2, false, {kFlush, kWrite}};
-    case Action::kBarrier: return {1, true, {kFlush}};
-    case Action::kBarrierWrite: return {3, true, {kFlush, kWrite, kFlush}};
-    case Action::kDiscard: return {1, false, {kDiscard}};
-  }
-  return {};
-}
-
-constexpr Work work_of(Action action) {
-  switch (action) {
-    case Action::kRead: return Work::kRead;
-    case Action::kWrite:
-    case Action::kFlushWrite:
-    case Action::kBarrierWrite: return Work::kWrite;
-    case Action::kFlush:
-    case Action::kBarrier: return Work::kFlush;
-    case Action::kDiscard: return Work::kDiscard;
-  }
-  return Work::kRead;
-}
-
-Status status_from(IoStatus status) {
-  switch (status) {
-    case IoStatus::kOk: return Status::kOkay;
-    case IoStatus::kUnsupported: return Status::kUnsupported;
-    default: return Status::kError;
-  }
-}
+// How often the capacity of an image is looked at. Here and not in the control thread: an image
+// that hangs holds up nobody but its own rings (B37).
+constexpr int kCapacityIntervalMs = 1000;
 
 template <class Wire>
 class RingPump final : public Pump {
@@ -105,6 +68,7 @@ class RingPump final : public Pump {
 
   bool turn() override {
     now_ = Clock::now();
+    if (now_ >= next_capacity_look_) look_at_capacity();
     bool moved = parts_.lane->poll() != 0;
     moved |= take_requests();
     parts_.lane->kick();
@@ -130,7 +94,7 @@ class RingPump final : public Pump {
     uint8_t response_operation = 0;
     uint8_t step = 0;
     Plan plan{};
-    Action action{};
+    blkif::Action action{};
     Clock::time_point start{};
     uint64_t sector_count = 0;
     std::span<const iovec> data;
@@ -227,8 +191,14 @@ class RingPump final : public Pump {
       std::copy_n(request.segments.begin(), request.segment_count, segments.begin());
     }
     context.data = parts_.data->acquire(context.slot, request.segment_count,
-                                        request.action == Action::kRead, context.hold);
+                                        request.action == blkif::Action::kRead, context.hold);
     return !context.data.empty();
+  }
+
+  void look_at_capacity() {
+    next_capacity_look_ = now_ + std::chrono::milliseconds(kCapacityIntervalMs);
+    // An error keeps what is known: requests will tell.
+    if (parts_.disk != nullptr) static_cast<void>(parts_.disk->refresh_capacity());
   }
 
   // ---- doing ----
@@ -319,7 +289,8 @@ class RingPump final : public Pump {
         {{parts_.stop_fd, POLLIN, 0},
          {parts_.lane->in_flight() != 0 ? parts_.lane->fd() : -1, POLLIN, 0},
          {listening ? parts_.channel->fd() : -1, POLLIN, 0}}};
-    const int ready = ::poll(fds.data(), fds.size(), backing_off ? back_off_ms_ : -1);
+    const int timeout = parts_.disk != nullptr ? kCapacityIntervalMs : -1;
+    const int ready = ::poll(fds.data(), fds.size(), backing_off ? back_off_ms_ : timeout);
     if (backing_off && ready == 0) back_off_ms_ = 0;
     if ((fds[2].revents & POLLIN) != 0) {
       parts_.counters->wakeups.add();
@@ -388,6 +359,7 @@ class RingPump final : public Pump {
   uint32_t spurious_in_a_row_ = 0;
   int back_off_ms_ = 0;
   Clock::time_point now_{};
+  Clock::time_point next_capacity_look_{};
 };
 
 }  // namespace

@@ -36,6 +36,7 @@ struct PumpParts {
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   const std::atomic<bool>* stop = nullptr;
   int stop_fd = -1;               // readable once *stop is set
+  BlockDevice* disk = nullptr;    // to look at its capacity once a second; null: others do
   LogLimit* log_limit = nullptr;  // the device's
   std::string name;               // for log lines: "vbd 3/xvda queue 0"
 };

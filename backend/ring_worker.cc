@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
 #include <new>
 #include <semaphore>
 
+#include "backend/change_notice.h"
 #include "backend/data_pages.h"
 #include "backend/make_thread.h"
 #include "base/unique_fd.h"
@@ -24,31 +24,24 @@ constexpr uint32_t kPersistentPages = 2048;
 // For grant copies per ring: 1 MiB in flight.
 constexpr uint32_t kCopyPages = 256;
 
-void signal(int event_fd) {
-  const uint64_t one = 1;
-  // Fails only when the counter is full, and then it is readable already.
-  static_cast<void>(!::write(event_fd, &one, sizeof one));
-}
-
 }  // namespace
 
 struct RingWorker::Shared {
+  explicit Shared(int changed_fd) : notice(changed_fd) {}
+
   RingConfig config;
   PageBudget::Share budget;
-  int changed_fd = -1;
+  ChangeNotice notice;
   UniqueFd stop_fd;
   std::binary_semaphore may_begin{0};
   std::atomic<bool> stop{false};
-  std::mutex mutex;  // of abandoned: once it is set, changed_fd may be closed
-  bool abandoned = false;
   std::atomic<Phase> phase{Phase::kStarting};
   std::string error;  // written before an ended phase is stored
   RingCounters counters;
 
   void enter(Phase next) {
     phase.store(next, std::memory_order_release);
-    const std::lock_guard lock(mutex);
-    if (!abandoned) signal(changed_fd);
+    notice.give();
   }
 };
 
@@ -60,10 +53,9 @@ RingWorker::RingWorker(std::shared_ptr<Shared> shared) : shared_(std::move(share
 
 Result<std::unique_ptr<RingWorker>> RingWorker::make(RingConfig config, PageBudget::Share share,
                                                      int changed_fd) {
-  auto shared = std::make_shared<Shared>();
+  auto shared = std::make_shared<Shared>(changed_fd);
   shared->config = std::move(config);
   shared->budget = std::move(share);
-  shared->changed_fd = changed_fd;
   shared->stop_fd.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!shared->stop_fd)
     return fail(Errc::kLimit,
@@ -87,15 +79,14 @@ void RingWorker::begin() {
 
 void RingWorker::request_stop() {
   shared_->stop.store(true);
+  const uint64_t one = 1;
   if (!begun_) begin();
-  signal(shared_->stop_fd.get());
+  // Fails only when the counter is full, and then it is readable already.
+  static_cast<void>(!::write(shared_->stop_fd.get(), &one, sizeof one));
 }
 
 void RingWorker::abandon() {
-  {
-    const std::lock_guard lock(shared_->mutex);
-    shared_->abandoned = true;
-  }
+  shared_->notice.silence();
   request_stop();
   thread_.detach();
 }
@@ -165,6 +156,7 @@ Result<> RingWorker::serve(Shared& shared) {
   parts.polling = config.polling;
   parts.stop = &shared.stop;
   parts.stop_fd = shared.stop_fd.get();
+  parts.disk = config.looks_at_capacity ? config.disk.get() : nullptr;
   parts.log_limit = config.log_limit.get();
   parts.name = config.name;
   const auto pump = make_pump(config.abi, parts, config.start);

@@ -37,6 +37,7 @@ struct RingConfig {
   PumpStart start = PumpStart::kFresh;  // kGoOn: as the journal says, which must be there
   blkif::DiskLimits limits;
   bool persistent = false;
+  bool looks_at_capacity = false;  // one of a device's workers does
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   std::shared_ptr<LogLimit> log_limit;  // shared by a device's workers
   std::string name;                     // for log lines and the thread's name

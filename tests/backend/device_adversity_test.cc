@@ -2,6 +2,7 @@
 #include <sys/eventfd.h>
 
 #include <fstream>
+#include <future>
 #include <optional>
 #include <random>
 #include <set>
@@ -41,7 +42,7 @@ TEST(BackendDevice, B30_NoOrderOfStatesConfusesIt) {
 }
 
 TEST(BackendDevice, B30_AGuestThatWritesInALoopCausesFewSteps) {
-  constexpr uint64_t kWrites = 50'000;
+  constexpr uint64_t kWrites = 10'000;
   const auto start = std::chrono::steady_clock::now();
   LiveBackend live;
   LiveDevice device(live);
@@ -290,6 +291,53 @@ TEST(BackendDevice, B37_AHangingImageHoldsUpNoOtherDeviceAndClosesInTime) {
   disk.withhold(false);
   EXPECT_TRUE(live.wait_for_state(hanging.path, XenbusState::kInitWait));
   ASSERT_TRUE(hanging.connect());
+  EXPECT_TRUE(hanging.serves());
+}
+
+TEST(BackendDevice, B37_AnImageThatHangsWhenItIsOpenedHoldsUpNobody) {
+  std::atomic<int> opened{0};
+  std::promise<void> answer;
+  LiveBackend live;
+  LiveDevice other(live);
+  ASSERT_TRUE(other.connect());
+  live.when_opened = [&opened, answered = answer.get_future().share()] {
+    answered.wait();
+    opened++;
+  };
+  const DevicePath path = LiveBackend::path(1, 51728);
+  const DevicePath unwanted = LiveBackend::path(1, 51744);
+  const DevicePath removed = LiveBackend::path(1, 51760);
+  live.attach(path, "script:a");
+  live.attach(unwanted, "script:fails");
+  live.attach(removed, "script:fails");
+  live.settle();
+  EXPECT_TRUE(other.serves());
+  EXPECT_EQ(live.read(path.backend_directory() + "/state"), "1");
+  live.ask_to_close(unwanted);
+  EXPECT_TRUE(live.wait_for_state(unwanted, XenbusState::kClosed));
+  live.remove(removed);
+  EXPECT_TRUE(live.wait_for_report([](const auto& devices) { return devices.size() == 3; }));
+  answer.set_value();
+  EXPECT_TRUE(live.wait_for_state(path, XenbusState::kInitWait));
+  EXPECT_TRUE(wait_until([&] { return opened == 3; }));
+}
+
+TEST(BackendDevice, B37_AnImageThatHangsWhenItsCapacityIsLookedAtHoldsUpNobody) {
+  LiveBackend live;
+  LiveDevice hanging(live, "script:a");
+  LiveDevice other(live, "mem:1M", {}, 51728);
+  ASSERT_TRUE(hanging.connect());
+  ASSERT_TRUE(other.connect());
+  std::promise<void> answer;
+  std::atomic<bool> looked{false};
+  live.scripted("a").when_looked_at([&looked, answered = answer.get_future().share()] {
+    looked = true;
+    answered.wait();
+  });
+  EXPECT_TRUE(wait_until([&] { return looked.load(); }));
+  live.settle();
+  EXPECT_TRUE(other.serves());
+  answer.set_value();
   EXPECT_TRUE(hanging.serves());
 }
 

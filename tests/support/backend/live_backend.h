@@ -68,7 +68,7 @@ class LiveBackend {
   // The latest that was opened under that name.
   [[nodiscard]] ScriptedDisk& scripted(const std::string& name);
 
-  // Runs on the backend's thread when it opens a disk "script:NAME", of which "fails" does not
+  // Runs on a thread of the backend when it opens a disk "script:NAME", of which "fails" does not
   // open. Set while nothing is attached.
   std::function<void()> when_opened = [] {};
 

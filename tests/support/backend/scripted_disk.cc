@@ -59,6 +59,21 @@ class ScriptedDisk::Lane final : public BlockQueue {
 ScriptedDisk::ScriptedDisk(const Geometry& geometry)
     : BlockDevice(geometry), bytes_(geometry.capacity.bytes()) {}
 
+void ScriptedDisk::when_looked_at(std::function<void()> hook) {
+  const std::lock_guard lock(mutex_);
+  looked_at_ = std::move(hook);
+}
+
+Result<Sectors> ScriptedDisk::refresh_capacity() {
+  std::function<void()> hook;
+  {
+    const std::lock_guard lock(mutex_);
+    hook = looked_at_;
+  }
+  if (hook) hook();
+  return geometry().capacity;
+}
+
 void ScriptedDisk::withhold(bool on) {
   const std::lock_guard lock(mutex_);
   withholding_ = on;

@@ -34,6 +34,9 @@ class ScriptedDisk final : public BlockDevice {
   void forget();
   // What requests are answered with; a failed one does nothing. Decided when it completes.
   void set_verdict(std::function<IoStatus(const BlockRequest&)> verdict);
+  // Runs whenever somebody wants the capacity to be learnt anew, on their thread.
+  void when_looked_at(std::function<void()> hook);
+  Result<Sectors> refresh_capacity() override;
   void resize(Sectors capacity) { set_capacity(capacity); }
 
   [[nodiscard]] std::vector<Seen> seen() const;
@@ -60,6 +63,7 @@ class ScriptedDisk final : public BlockDevice {
   mutable std::condition_variable came_;
   bool withholding_ = false;
   std::function<IoStatus(const BlockRequest&)> verdict_;
+  std::function<void()> looked_at_;
   std::vector<Held> held_;
   std::vector<Seen> seen_;
   std::vector<std::byte> bytes_;
