@@ -20,12 +20,14 @@ DataPages::DataPages(GrantTable& table, const Options& options, RingCounters& co
           std::make_unique_for_overwrite<iovec[]>(size_t{options.slots} * options.max_segments)),
       holds_(
           std::make_unique_for_overwrite<uint16_t[]>(size_t{options.slots} * options.max_segments)),
+      mapped_pages_left_(options.mapped_pages),
       refs_(options.max_segments),
       pages_(options.max_segments),
       places_(options.max_segments),
       pieces_(options.max_segments),
       indirect_(options.max_segments) {
   assert(options.max_segments >= blkif::kMaxSegments);
+  assert(options.mapped_pages >= options.max_segments);
   if (options.persistent_pages != 0)
     persistent_.emplace(table, options.peer, options.persistent_pages, counters);
   if (options.copy_pages != 0) {
@@ -42,22 +44,24 @@ std::span<CheckedSegment> DataPages::segments(uint32_t slot) {
   return {segments_.get() + size_t{slot} * options_.max_segments, options_.max_segments};
 }
 
-std::span<const iovec> DataPages::acquire(uint32_t slot, uint16_t count, bool to_peer,
-                                          DataHold& hold) {
+Acquisition DataPages::acquire(uint32_t slot, uint16_t count, bool to_peer, DataHold& hold,
+                               std::span<const iovec>& buffers) {
   assert(count != 0 && count <= options_.max_segments && hold.way == DataWay::kNone);
   const std::span<const CheckedSegment> wanted = segments(slot).first(count);
   for (size_t i = 0; i < count; i++) refs_[i] = GrantRef{wanted[i].ref};
-  if (persistent_ && acquire_persistent(wanted, slot))
+  if (persistent_ && acquire_persistent(wanted, slot)) {
     hold.way = DataWay::kPersistent;
-  else if (!persistent_ && acquire_copied(wanted, slot, to_peer))
+  } else if (!persistent_ && acquire_copied(wanted, slot, to_peer)) {
     hold.way = DataWay::kCopied;
-  else if (acquire_mapped(wanted, to_peer, hold))
+  } else {
+    const Acquisition mapped = acquire_mapped(wanted, to_peer, hold);
+    if (mapped != Acquisition::kDone) return mapped;
     hold.way = DataWay::kMapped;
-  else
-    return {};
+  }
   hold.segments = count;
   hold.to_peer = to_peer;
-  return merge_buffers(slot, count);
+  buffers = merge_buffers(slot, count);
+  return Acquisition::kDone;
 }
 
 // Each of these leaves in places_ where the page of each segment starts.
@@ -89,16 +93,18 @@ bool DataPages::acquire_copied(std::span<const CheckedSegment> wanted, uint32_t 
   return false;
 }
 
-bool DataPages::acquire_mapped(std::span<const CheckedSegment> wanted, bool to_peer,
-                               DataHold& hold) {
+Acquisition DataPages::acquire_mapped(std::span<const CheckedSegment> wanted, bool to_peer,
+                                      DataHold& hold) {
+  if (wanted.size() > mapped_pages_left_) return Acquisition::kNoPages;
   auto mapping = table_.map(options_.peer, std::span(refs_).first(wanted.size()),
                             to_peer ? Access::kReadWrite : Access::kReadOnly);
-  if (!mapping) return false;
+  if (!mapping) return Acquisition::kBadGrant;
   hold.mapping = std::move(*mapping);
+  mapped_pages_left_ -= static_cast<uint32_t>(wanted.size());
   for (size_t i = 0; i < wanted.size(); i++)
     places_[i] = hold.mapping.bytes().data() + i * kPageSize;
   counters_.mapped_pages.add(wanted.size());
-  return true;
+  return Acquisition::kDone;
 }
 
 // Neighbours in our address space become one buffer. That is safe whatever the machine's pages are:
@@ -128,7 +134,10 @@ bool DataPages::finish(uint32_t slot, DataHold& hold, bool succeeded) {
     case DataWay::kPersistent:
       for (size_t i = 0; i < hold.segments; i++) persistent_->release(holds_[base + i]);
       break;
-    case DataWay::kMapped: hold.mapping.reset(); break;
+    case DataWay::kMapped:
+      hold.mapping.reset();
+      mapped_pages_left_ += hold.segments;
+      break;
     case DataWay::kCopied:
       if (hold.to_peer && succeeded) {
         for (size_t i = 0; i < hold.segments; i++) {

@@ -5,6 +5,9 @@
 //   copied      grant copies to and from pages of our own: no map, no unmap, no TLB flush
 //   mapped      mapped for this one request, when the two others cannot serve it
 //
+// Of all three it has a fixed number of pages (B39). A request for which none are left waits until
+// others are done: it is not refused, since an honest frontend with a deep ring asks for as much.
+//
 // A page that is not persistent is unmapped before its request is answered: Linux fails the disk
 // otherwise.
 //
@@ -37,6 +40,12 @@ struct DataHold {
   Mapping mapping;
 };
 
+enum class Acquisition : uint8_t {
+  kDone,
+  kBadGrant,
+  kNoPages,  // others have to finish() first; never when nobody holds any
+};
+
 class DataPages {
  public:
   struct Options {
@@ -45,15 +54,17 @@ class DataPages {
     uint32_t max_segments = 0;      // of a request: at least 11
     uint32_t persistent_pages = 0;  // 0: the frontend does not leave its pages granted
     uint32_t copy_pages = 0;        // pages of our own for grant copies; 0: always map
+    uint32_t mapped_pages = 0;      // mapped for requests at a time: at least max_segments
   };
   DataPages(GrantTable& table, const Options& options, RingCounters& counters);
 
   // Where the caller writes the checked segments of the request in `slot` before acquire().
   [[nodiscard]] std::span<blkif::CheckedSegment> segments(uint32_t slot);
 
-  // Makes buffers of the first `count` segments of `slot`. Empty: a grant is bad; nothing is held.
-  // The buffers stay valid until finish().
-  std::span<const iovec> acquire(uint32_t slot, uint16_t count, bool to_peer, DataHold& hold);
+  // Makes buffers of the first `count` segments of `slot`, which stay valid until finish(). Nothing
+  // is held unless it is kDone.
+  Acquisition acquire(uint32_t slot, uint16_t count, bool to_peer, DataHold& hold,
+                      std::span<const iovec>& buffers);
 
   // Ends what acquire() began. For a copied read that `succeeded`, gives the peer its data first;
   // false if that failed.
@@ -71,8 +82,8 @@ class DataPages {
 
   bool acquire_persistent(std::span<const blkif::CheckedSegment> segments, uint32_t slot);
   bool acquire_copied(std::span<const blkif::CheckedSegment> segments, uint32_t slot, bool to_peer);
-  bool acquire_mapped(std::span<const blkif::CheckedSegment> segments, bool to_peer,
-                      DataHold& hold);
+  Acquisition acquire_mapped(std::span<const blkif::CheckedSegment> segments, bool to_peer,
+                             DataHold& hold);
   std::span<const iovec> merge_buffers(uint32_t slot, uint16_t count);
   bool copy(std::span<GrantCopy> pieces);
   void free_copy_pages(uint32_t slot, uint16_t count);
@@ -89,6 +100,7 @@ class DataPages {
 
   std::unique_ptr<std::byte, FreeMemory> copy_memory_;
   std::vector<uint16_t> free_copy_pages_;  // a stack; never grows beyond its first size
+  uint32_t mapped_pages_left_;
 
   // Scratch of one call.
   std::vector<GrantRef> refs_;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/doorbell_back_off.h"
 #include "backend/request_plan.h"
 
 namespace splitring::backend {
@@ -23,10 +24,6 @@ using Clock = LogLimit::Clock;
 // Requests started before their answers are published: small enough that the frontend works on the
 // first answers while we work on the next requests, large enough to share a doorbell.
 constexpr uint32_t kBatch = 16;
-
-// Wake-ups in a row that brought no request before we stop listening for a while (B12).
-constexpr uint32_t kSpuriousTolerated = 16;
-constexpr int kMaxBackOffMs = 16;
 
 // How often the capacity of an image is looked at. Here and not in the control thread: an image
 // that hangs holds up nobody but its own rings (B37).
@@ -43,6 +40,7 @@ class RingPump final : public Pump {
         contexts_(ring_.slots()) {
     assert(journal_.slots() == ring_.slots());
     free_.reserve(ring_.slots());
+    waiting_.reserve(ring_.slots());
     for (uint32_t i = ring_.slots(); i-- != 0;) {
       contexts_[i].pump = this;
       contexts_[i].slot = i;
@@ -70,6 +68,7 @@ class RingPump final : public Pump {
     now_ = Clock::now();
     if (now_ >= next_capacity_look_) look_at_capacity();
     bool moved = parts_.lane->poll() != 0;
+    moved |= begin_waiting();
     moved |= take_requests();
     parts_.lane->kick();
     if (parts_.lane->in_flight() != 0) {
@@ -113,21 +112,39 @@ class RingPump final : public Pump {
   // doorbell rings in any case: the process before us may have ended before it did.
   void go_on() noexcept {
     now_ = Clock::now();
-    const std::vector<uint32_t> unanswered = journal_.unanswered();
-    for (const uint32_t slot : unanswered) std::erase(free_, slot);
-    for (const uint32_t slot : unanswered) {
-      typename Wire::Request request;
-      std::memcpy(&request, journal_.request(slot).data(), sizeof request);
-      begin(contexts_[slot], request);
+    for (const uint32_t slot : journal_.unanswered()) {
+      std::erase(free_, slot);
+      contexts_[slot].start = now_;
+      waiting_.push_back(slot);
     }
+    static_cast<void>(begin_waiting());
     ring_.publish_again();
     static_cast<void>(parts_.channel->notify());
   }
 
+  // ---- what was taken and has no pages yet ----
+
+  // The oldest first, and nothing is taken from the ring meanwhile. True if one has begun.
+  bool begin_waiting() {
+    if (waiting_.empty() || !pages_came_free_) return false;
+    pages_came_free_ = false;
+    size_t begun = 0;
+    for (; begun < waiting_.size(); begun++) {
+      const uint32_t slot = waiting_[begun];
+      typename Wire::Request request;
+      std::memcpy(&request, journal_.request(slot).data(), sizeof request);
+      if (!begin(contexts_[slot], request)) break;
+    }
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(begun));
+    return begun != 0;
+  }
+
+  [[nodiscard]] bool may_take() const { return !alone_ && waiting_.empty(); }
+
   // ---- taking ----
 
   bool take_requests() {
-    if (broken_ || alone_) return false;
+    if (broken_ || !may_take()) return false;
     if (ring_.look() == RingState::kBroken) {
       ring_broke();
       return false;
@@ -138,33 +155,63 @@ class RingPump final : public Pump {
     return count != 0;
   }
 
-  // Fewer, if one of them must be alone.
+  // Fewer, if one of them must be alone, or waits for pages.
   void take_seen(uint32_t count) {
     served_since_wakeup_ = true;
     parts_.limits.capacity = parts_.lane->geometry().capacity;
-    for (uint32_t i = 0; i < count && !alone_; i++) {
+    for (uint32_t i = 0; i < count && may_take(); i++) {
       typename Wire::Request request;
       ring_.take(request);
       // unanswered() never exceeds the slots, so there is a context for each.
       Context& context = contexts_[free_.back()];
       free_.pop_back();
       journal_.taken(context.slot, std::as_bytes(std::span(&request, 1)));
-      begin(context, request);
+      context.start = now_;
+      if (!begin(context, request)) waiting_.push_back(context.slot);
     }
   }
 
-  void begin(Context& context, const typename Wire::Request& wire) {
+  // False: there are no pages for it now. Nothing has come of it then, and it begins again later.
+  bool begin(Context& context, const typename Wire::Request& wire) {
     CheckedRequest request;
     Refusal refusal = blkif::check_request<Wire>(wire, parts_.limits, request);
     context.id = request.id;
     context.response_operation = request.response_operation;
-    context.start = now_;
-    if (refusal != Refusal::kNone) return refuse(context, refusal);
+    Acquisition got = Acquisition::kDone;
+    if (refusal == Refusal::kNone && request.segment_count != 0)
+      got = acquire_data(context, request, refusal);
+    if (got == Acquisition::kNoPages) return false;
+    if (refusal != Refusal::kNone)
+      refuse(context, refusal);
+    else if (got == Acquisition::kBadGrant)
+      grant_failed(context);
+    else
+      start(context, request);
+    return true;
+  }
+
+  // kDone with a refusal: the indirect segments are bad.
+  Acquisition acquire_data(Context& context, CheckedRequest& request, Refusal& refusal) {
+    const auto segments = parts_.data->segments(context.slot);
+    if (request.indirect) {
+      const auto wire = parts_.data->load_indirect(
+          std::span(request.indirect_pages).first(request.indirect_page_count()),
+          request.segment_count);
+      if (wire.empty()) return Acquisition::kBadGrant;
+      refusal = blkif::check_indirect_segments(wire, parts_.limits,
+                                               segments.first(request.segment_count), request);
+      if (refusal != Refusal::kNone) return Acquisition::kDone;
+    } else {
+      std::copy_n(request.segments.begin(), request.segment_count, segments.begin());
+    }
+    return parts_.data->acquire(context.slot, request.segment_count,
+                                request.action == blkif::Action::kRead, context.hold, context.data);
+  }
+
+  void start(Context& context, const CheckedRequest& request) {
     context.action = request.action;
     context.plan = plan_of(request.action);
     context.step = 0;
-    if (request.segment_count != 0 && !acquire_data(context, request, refusal))
-      return refusal == Refusal::kNone ? grant_failed(context) : refuse(context, refusal);
     context.first = request.first;
     context.length = request.length;
     context.sector_count = request.length.count;
@@ -174,25 +221,6 @@ class RingPump final : public Pump {
       return;
     }
     submit_step(context);
-  }
-
-  // False with kNone: a grant is bad. False with another: the indirect segments are.
-  bool acquire_data(Context& context, CheckedRequest& request, Refusal& refusal) {
-    const auto segments = parts_.data->segments(context.slot);
-    if (request.indirect) {
-      const auto wire = parts_.data->load_indirect(
-          std::span(request.indirect_pages).first(request.indirect_page_count()),
-          request.segment_count);
-      if (wire.empty()) return false;
-      refusal = blkif::check_indirect_segments(wire, parts_.limits,
-                                               segments.first(request.segment_count), request);
-      if (refusal != Refusal::kNone) return false;
-    } else {
-      std::copy_n(request.segments.begin(), request.segment_count, segments.begin());
-    }
-    context.data = parts_.data->acquire(context.slot, request.segment_count,
-                                        request.action == blkif::Action::kRead, context.hold);
-    return !context.data.empty();
   }
 
   void look_at_capacity() {
@@ -221,6 +249,7 @@ class RingPump final : public Pump {
     context.step++;
     if (status == IoStatus::kOk && context.step < context.plan.steps) return submit_step(context);
     const auto work = static_cast<size_t>(work_of(context.action));
+    pages_came_free_ = true;
     if (!parts_.data->finish(context.slot, context.hold, status == IoStatus::kOk)) {
       parts_.counters->grant_errors.add();
       status = IoStatus::kIoError;
@@ -268,7 +297,7 @@ class RingPump final : public Pump {
 
   // Looks without acting: turn() does what there is to do.
   bool something_to_do() {
-    return (!alone_ && ring_.look() != RingState::kEmpty) ||
+    return (may_take() && ring_.look() != RingState::kEmpty) ||
            (parts_.lane->in_flight() != 0 && !parts_.lane->prepare_to_wait()) ||
            parts_.stop->load(std::memory_order_relaxed);
   }
@@ -280,18 +309,19 @@ class RingPump final : public Pump {
       signalled_ = false;
       static_cast<void>(parts_.channel->acknowledge());
     }
-    if (!alone_ && ring_.rearm() != RingState::kEmpty) return;
+    if (may_take() && ring_.rearm() != RingState::kEmpty) return;
     if (!parts_.lane->prepare_to_wait()) return;
-    const bool backing_off = back_off_ms_ != 0;
-    // Alone, we take nothing: a doorbell would only wake us to no purpose.
-    const bool listening = !backing_off && !alone_;
+    const bool backing_off = back_off_.milliseconds() != 0;
+    // While we take nothing a doorbell would only wake us to no purpose.
+    const bool listening = !backing_off && may_take();
     std::array<pollfd, 3> fds = {
         {{parts_.stop_fd, POLLIN, 0},
          {parts_.lane->in_flight() != 0 ? parts_.lane->fd() : -1, POLLIN, 0},
          {listening ? parts_.channel->fd() : -1, POLLIN, 0}}};
     const int timeout = parts_.disk != nullptr ? kCapacityIntervalMs : -1;
-    const int ready = ::poll(fds.data(), fds.size(), backing_off ? back_off_ms_ : timeout);
-    if (backing_off && ready == 0) back_off_ms_ = 0;
+    const int ready =
+        ::poll(fds.data(), fds.size(), backing_off ? back_off_.milliseconds() : timeout);
+    if (backing_off && ready == 0) back_off_.passed();
     if ((fds[2].revents & POLLIN) != 0) {
       parts_.counters->wakeups.add();
       signalled_ = true;
@@ -304,14 +334,8 @@ class RingPump final : public Pump {
   void note_wakeup(bool useful) {
     woken_ = false;
     served_since_wakeup_ = false;
-    if (useful) {
-      spurious_in_a_row_ = 0;
-      return;
-    }
-    parts_.counters->spurious_wakeups.add();
-    if (++spurious_in_a_row_ < kSpuriousTolerated) return;
-    const uint32_t excess = std::min(spurious_in_a_row_ - kSpuriousTolerated, 4U);
-    back_off_ms_ = std::min(1 << excess, kMaxBackOffMs);
+    if (!useful) parts_.counters->spurious_wakeups.add();
+    back_off_.note(useful);
   }
 
   // ---- ending ----
@@ -325,8 +349,11 @@ class RingPump final : public Pump {
   void finish_in_flight() {
     now_ = Clock::now();
     drain();
-    if (!broken_ && ring_.look() == RingState::kReady)
-      for (; ring_.available() != 0; drain()) take_seen(ring_.available());
+    for (; begin_waiting(); drain()) {
+    }
+    if (broken_ || ring_.look() != RingState::kReady) return publish();
+    for (; ring_.available() != 0 || !waiting_.empty(); drain())
+      if (!begin_waiting()) take_seen(ring_.available());
     publish();
   }
 
@@ -349,15 +376,16 @@ class RingPump final : public Pump {
   BackRing<Wire> ring_;
   SpinWait spin_;
   std::vector<Context> contexts_;
-  std::vector<uint32_t> free_;  // a stack of slots; never grows beyond its first size
-  Context* held_ = nullptr;     // taken, and waiting to be alone
-  bool alone_ = false;          // a request that must be alone was taken: take no other
+  std::vector<uint32_t> free_;     // a stack of slots; never grows beyond its first size
+  std::vector<uint32_t> waiting_;  // taken, and waiting for pages: slots, in the ring's order
+  bool pages_came_free_ = true;    // since one of them was tried last
+  Context* held_ = nullptr;        // taken, and waiting to be alone
+  bool alone_ = false;             // a request that must be alone was taken: take no other
   bool broken_ = false;
   bool signalled_ = false;  // the doorbell that woke us is not acknowledged yet
   bool woken_ = false;      // by the frontend, and not yet looked why
   bool served_since_wakeup_ = false;
-  uint32_t spurious_in_a_row_ = 0;
-  int back_off_ms_ = 0;
+  DoorbellBackOff back_off_;
   Clock::time_point now_{};
   Clock::time_point next_capacity_look_{};
 };

@@ -46,7 +46,7 @@ struct RingWorker::Shared {
 };
 
 uint32_t RingWorker::pages_needed(size_t ring_pages, bool persistent, uint32_t max_segments) {
-  return static_cast<uint32_t>(ring_pages) + (persistent ? kPersistentPages : max_segments);
+  return static_cast<uint32_t>(ring_pages) + max_segments + (persistent ? kPersistentPages : 0);
 }
 
 RingWorker::RingWorker(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
@@ -143,6 +143,7 @@ Result<> RingWorker::serve(Shared& shared) {
       std::max<uint32_t>(blkif::kMaxSegments, config.limits.indirect_segments_offered);
   options.persistent_pages = config.persistent ? kPersistentPages : 0;
   options.copy_pages = config.persistent ? 0 : kCopyPages;
+  options.mapped_pages = options.max_segments;
   DataPages data(*table, options, shared.counters);
 
   PumpParts parts;

@@ -60,6 +60,59 @@ TEST_P(RingPump, MovesTheBytesOfAnIndirectRequestAndAnswersWithItsInnerOperation
     EXPECT_EQ(std::memcmp(disk.data() + i * kPageSize, bench.page(i).data(), kPageSize), 0) << i;
 }
 
+constexpr uint32_t kSegments = blkif::kMaxSegments;
+
+// A frontend may have more in its ring than pages are to be mapped for it: what is too much waits.
+TEST_P(RingPump, B39_MapsNoMoreThanItsShareAndServesAllNevertheless) {
+  constexpr uint32_t kRequests = 30;
+  BenchOptions options = defaults();
+  options.persistent_pages = options.copy_pages = options.mapped_pages = options.indirect_segments;
+  PumpBench bench(options);
+  for (const bool killed : {false, true}) {
+    bench.disk->withhold(true);
+    for (uint32_t i = 0; i < kRequests; i++) {
+      HandRequest request = i % 2 == 0 ? read_request(i, i, {}) : write_request(i, i, {});
+      for (uint32_t k = 0; k < kSegments; k++)
+        request.segments.push_back(segment((i * kSegments + k) % options.guest_pages));
+      bench.frontend->push(request);
+    }
+    std::vector<HandAnswer> answers = bench.serve();
+    if (killed) bench.kill();
+    bench.settle();
+    EXPECT_GE(bench.disk->held(), 2U);
+    EXPECT_LE(bench.guest.mapped_pages(), 2 * options.mapped_pages);
+    for (int i = 0; i < 5; i++) {
+      bench.disk->release(0);
+      for (HandAnswer& answer : bench.serve()) answers.push_back(std::move(answer));
+      EXPECT_LE(bench.guest.mapped_pages(), 2 * options.mapped_pages);
+    }
+    bench.disk->withhold(false);
+    for (HandAnswer& answer : bench.serve()) answers.push_back(std::move(answer));
+    ASSERT_EQ(answers.size(), kRequests);
+    for (const HandAnswer& answer : answers) EXPECT_EQ(answer.status, kOkay) << answer.id;
+  }
+}
+
+TEST_P(RingPump, WhatWaitsForPagesIsAnsweredThoughTheRingIsStopped) {
+  BenchOptions options = defaults();
+  options.persistent_pages = options.copy_pages = options.mapped_pages = options.indirect_segments;
+  PumpBench bench(options);
+  bench.disk->withhold(true);
+  constexpr uint32_t kRequests = 20;
+  for (uint32_t i = 0; i < kRequests; i++) {
+    HandRequest request = read_request(i, i, {});
+    for (uint32_t k = 0; k < kSegments; k++)
+      request.segments.push_back(segment((i * kSegments + k) % options.guest_pages));
+    bench.frontend->push(request);
+  }
+  static_cast<void>(bench.frontend->publish());
+  bench.start();
+  ASSERT_TRUE(bench.disk->wait_until_held(2));
+  bench.disk->withhold(false);
+  EXPECT_EQ(bench.stop(), PumpEnd::kStopped);
+  EXPECT_EQ(bench.frontend->answers().size(), kRequests);
+}
+
 TEST_P(RingPump, ReadsSegmentsOfSeveralIndirectPages) {
   BenchOptions options = defaults();
   options.indirect_segments = 600;

@@ -30,6 +30,7 @@ DataPages::Options data_options(const BenchOptions& options, uint32_t slots) {
   data.max_segments = std::max<uint32_t>(blkif::kMaxSegments, options.indirect_segments);
   data.persistent_pages = options.way == DataWay::kPersistent ? options.persistent_pages : 0;
   data.copy_pages = options.way == DataWay::kCopied ? options.copy_pages : 0;
+  data.mapped_pages = options.mapped_pages;
   return data;
 }
 

@@ -36,6 +36,7 @@ struct BenchOptions {
   uint16_t indirect_segments = 32;
   uint32_t persistent_pages = 128;
   uint32_t copy_pages = 128;
+  uint32_t mapped_pages = 8192;
   uint32_t first_index = 0;  // of both ring counters
   SpinWait::Mode polling = SpinWait::Mode::kOff;
   BlockDevice* disk = nullptr;  // instead of a scripted one; outlives the bench
