@@ -199,6 +199,28 @@ class KioskKvTest(unittest.TestCase):
             self.assertIn(self.curl("/data/again", "-T", str(self.folder / "value"))[0], (201, 204), turn)
         self.assertTrue(self.curl("/data/again")[2] == (self.folder / "value").read_bytes())
 
+    def test_h2_slow_readers_take_reading_away_from_nobody(self):
+        self.put("/data/streamed", bytes(LIMIT))
+        self.put("/data/short", b"short")
+        slow = []
+        heads = []
+        for _ in range(260):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", self.port))
+            client.sendall(b"GET /data/streamed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            slow.append(client)
+            heads.append(client.recv(500))
+        self.assertEqual(sum(head.startswith(b"HTTP/1.1 200") for head in heads), 256)
+        self.assertTrue(all(b"\r\nRetry-After: " in head for head in heads[256:]))
+        self.assertEqual(self.curl("/data/short")[2], b"short")
+        self.assertEqual(self.curl("/data/streamed", "-r", "0-9")[0], 503)
+        for client in slow:
+            client.close()
+        while self.curl("/data/streamed", "-r", "0-9")[0] == 503:
+            pass  # the server has not heard of all of them yet
+        self.assertEqual(self.curl("/data/streamed", "-r", "0-9")[0], 206)
+
     def test_what_was_put_is_there_after_a_kill(self):
         self.put("/data/kept", b"durable")
         cls = type(self)

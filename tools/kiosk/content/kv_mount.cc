@@ -45,6 +45,15 @@ std::unique_ptr<kv::Session> KvMount::take_reader() {
   return reader;
 }
 
+KvMount::StreamTicket KvMount::begin_stream() {
+  const auto end = [](std::atomic<unsigned>* streams) {
+    streams->fetch_sub(1, std::memory_order_relaxed);
+  };
+  if (streams_.fetch_add(1, std::memory_order_relaxed) < kMostStreams) return {&streams_, end};
+  end(&streams_);
+  return {nullptr, end};
+}
+
 bool KvMount::post(Job job) {
   const std::lock_guard lock(mutex_);
   if (jobs_.size() >= kMostWaiting) return false;

@@ -7,6 +7,7 @@
 // Any thread. Outlives the server that uses it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -35,6 +36,9 @@ class KvMount {
  public:
   static constexpr unsigned kWriters = 4;  // at most: each needs a lane of the disk
   static constexpr size_t kMostWaiting = 4096;
+  // Long values that are streamed at the same time: each holds a view, of which a store has 1024
+  // for everybody, and keeps the space of what it shows from being used again.
+  static constexpr unsigned kMostStreams = 256;
   // That it makes use of: those that read and write, and the store's own thread.
   static constexpr unsigned most_lanes(unsigned readers) { return readers + kWriters + 1; }
   using Job = std::function<void(kv::Session& session)>;
@@ -49,6 +53,9 @@ class KvMount {
   [[nodiscard]] const KvMountOptions& options() const { return options_; }
   // One of those for readers. Precondition: not more often than there are any.
   [[nodiscard]] std::unique_ptr<kv::Session> take_reader();
+  // The right to stream a value, for as long as it lives; null: too many do already.
+  using StreamTicket = std::unique_ptr<std::atomic<unsigned>, void (*)(std::atomic<unsigned>*)>;
+  [[nodiscard]] StreamTicket begin_stream();
   // Runs it on one of the threads. False: too many wait already.
   bool post(Job job);
 
@@ -62,6 +69,7 @@ class KvMount {
   std::unique_ptr<kv::TreeStore> store_;
   std::vector<std::unique_ptr<kv::Session>> readers_;
   std::vector<std::unique_ptr<kv::Session>> writers_;  // one a thread
+  std::atomic<unsigned> streams_{0};
 
   std::mutex mutex_;
   std::condition_variable changed_;

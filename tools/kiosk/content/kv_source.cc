@@ -33,8 +33,10 @@ constexpr std::string_view kUnknownHost =
 // The parts of a long value, read as the client takes them, of the state that the answer began in.
 class KvParts final : public http::BodyStream {
  public:
-  KvParts(kv::View view, std::string key, std::vector<Part> parts, http::WorkerMetrics& metrics)
-      : view_(std::move(view)),
+  KvParts(KvMount::StreamTicket ticket, kv::View view, std::string key, std::vector<Part> parts,
+          http::WorkerMetrics& metrics)
+      : ticket_(std::move(ticket)),
+        view_(std::move(view)),
         key_(std::move(key)),
         parts_(std::move(parts)),
         metrics_(metrics),
@@ -69,6 +71,7 @@ class KvParts final : public http::BodyStream {
     exchange.give(space.first(*count));
   }
 
+  const KvMount::StreamTicket ticket_;
   kv::View view_;
   const std::string key_;
   const std::vector<Part> parts_;
@@ -86,6 +89,12 @@ std::string joined(const std::vector<Part>& parts, std::string_view value) {
     body += value.substr(part.bytes.first, part.bytes.length);
   }
   return body;
+}
+
+Response busy() {
+  Response response = http::status_page(503);
+  response.add("Retry-After", "5");
+  return response;
 }
 
 // What somebody stored is not one of our pages: it runs nothing and belongs to no site.
@@ -171,7 +180,7 @@ bool KvSource::serve(const Request& request, Exchange& exchange) {
   if (done.error().code == Errc::kInvalid) {
     exchange.send(http::status_page(404));
   } else if (done.error().code == Errc::kLimit) {
-    exchange.send(http::status_page(503));
+    exchange.send(busy());
   } else {
     metrics_.disk_read_errors.add();
     spdlog::error("{}: {}", kv::printable_key(key), done.error().what);
@@ -196,12 +205,17 @@ Result<> KvSource::show(const Request& request, Exchange& exchange, const std::s
     file.etag = TRY(tag_of(view, key)).value_or("");
     Plan made = plan(request, file);
     isolate(made.response);
-    if (made.parts.empty())
+    if (made.parts.empty()) {
       exchange.send(std::move(made.response));
+      return {};
+    }
+    auto ticket = mount_.begin_stream();
+    if (ticket == nullptr)
+      exchange.send(busy());
     else
-      exchange.send(
-          std::move(made.response), made.length,
-          std::make_unique<KvParts>(std::move(view), key, std::move(made.parts), metrics_));
+      exchange.send(std::move(made.response), made.length,
+                    std::make_unique<KvParts>(std::move(ticket), std::move(view), key,
+                                              std::move(made.parts), metrics_));
     return {};
   }
   std::string value;
