@@ -160,6 +160,19 @@ class KvTest(unittest.TestCase):
         _, said = self.kv("get", "a", "--snapshot", "tuesday", code=1)
         self.assertIn("tuesday", said)
 
+    def test_diff_of_a_tree_is_of_what_had_its_name_then(self):
+        self.kv("snapshot", "monday")
+        self.kv("snapshot", "monday", "--start-branch", "trial")
+        self.kv("put", "a", "1", "--tree", "users", "--branch", "trial")
+        self.kv("snapshot", "tuesday", "--branch", "trial")
+        self.kv("put", "b", "2", "--tree", "others")
+        self.assertEqual(self.kv("diff", "monday", "tuesday", "--tree", "users"), b"+ a\n")
+        self.kv("snapshot", "wednesday")
+        # Of the same number, on two branches.
+        self.assertEqual(self.kv("diff", "monday", "wednesday", "--tree", "others"), b"+ b\n")
+        _, said = self.kv("diff", "monday", "tuesday", "--tree", "others", code=1)
+        self.assertIn("others", said)
+
     def test_backups_whole_and_incremental(self):
         self.kv("load", stdin=b"a\t1\nb\t2\n")
         self.kv("put", "long", stdin=os.urandom(3_000_000))

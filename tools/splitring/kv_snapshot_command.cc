@@ -1,6 +1,9 @@
 // splitring kv snapshot, diff: states of a store that have a name.
+#include <algorithm>
 #include <cstdio>
+#include <vector>
 
+#include "kv/key.h"
 #include "tools/splitring/json_output.h"
 #include "tools/splitring/kv_session.h"
 #include "tools/splitring/kv_text.h"
@@ -58,19 +61,32 @@ const char* sign_of(kv::Session::Difference what) {
   return "?";
 }
 
+// The tree as either snapshot has it: two, if one was removed and another made by its name.
+Result<std::vector<kv::TreeId>> trees_to_compare(kv::Session& session, const DiffOptions& options) {
+  std::vector<kv::TreeId> trees;
+  for (const std::string& snapshot : {options.before, options.after}) {
+    const auto tree = TRY(session.view_of_snapshot(snapshot)).tree(options.choice.tree);
+    if (!tree && tree.error().code != Errc::kNotFound) return tl::make_unexpected(tree.error());
+    if (tree && std::ranges::find(trees, *tree) == trees.end()) trees.push_back(*tree);
+  }
+  if (trees.empty())
+    return fail(Errc::kNotFound,
+                "no such tree in either snapshot: " + kv::printable_key(options.choice.tree));
+  return trees;
+}
+
 Result<> diff(const Session& session, const DiffOptions& options) {
   const auto kv = TRY(open_kv(session, options.choice, KvAccess::kRead));
-  const kv::TreeId tree = TRY(TRY(kv->session->view()).tree(options.choice.tree));
-  TRY_VOID(kv->session->diff(
-      options.before, options.after, tree,
-      [&](std::string_view key, kv::Session::Difference what) -> Result<bool> {
-        const std::string line =
-            options.json
-                ? nlohmann::json({{"key", bytes_as_json(key)}, {"change", sign_of(what)}}).dump()
-                : std::string(sign_of(what)) + " " + escaped(key);
-        TRY_VOID(write_output(stdout, line + "\n"));
-        return true;
-      }));
+  const auto show = [&](std::string_view key, kv::Session::Difference what) -> Result<bool> {
+    const std::string line =
+        options.json
+            ? nlohmann::json({{"key", bytes_as_json(key)}, {"change", sign_of(what)}}).dump()
+            : std::string(sign_of(what)) + " " + escaped(key);
+    TRY_VOID(write_output(stdout, line + "\n"));
+    return true;
+  };
+  for (const kv::TreeId tree : TRY(trees_to_compare(*kv->session, options)))
+    TRY_VOID(kv->session->diff(options.before, options.after, tree, show));
   return flush_output(stdout);
 }
 
