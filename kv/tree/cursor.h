@@ -10,11 +10,14 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "kv/tree/lookup.h"
+#include "kv/tree/key_order.h"
+#include "kv/tree/memtable_position.h"
+#include "kv/tree/store_state.h"
+#include "kv/tree/tree_position.h"
 
 namespace splitring::kv {
 
@@ -27,44 +30,10 @@ struct KeyRange {
   [[nodiscard]] static KeyRange prefix(std::string_view prefix);
 };
 
-// A place in a tree of pages, at an entry of a copy of a leaf; or at none. Keys as in a page.
-class TreePosition {
- public:
-  TreePosition(const Root& root, PageReader& reader);
-  TreePosition(TreePosition&&) noexcept = default;
-
-  // The first entry that is not before `key`; the last that is before it.
-  Result<> seek(std::string_view key);
-  Result<> seek_before(std::string_view key);
-  Result<> next();
-  Result<> previous();
-
-  [[nodiscard]] bool valid() const { return valid_; }
-  [[nodiscard]] std::string_view key() const { return key_; }
-  [[nodiscard]] Bytes payload() const { return view().payload(index_); }
-
- private:
-  struct Step {
-    Pointer pointer;
-    size_t index = 0;
-  };
-  [[nodiscard]] PageView view() const { return PageView(leaf_.get()); }
-  Result<> descend(Pointer pointer, unsigned level, std::string_view key, bool last);
-  Result<> neighbour(bool forward);
-  void settle();
-
-  Root root_;
-  PageReader* reader_;
-  std::vector<Step> steps_;  // root first, the leaf's parent last
-  std::unique_ptr<std::byte[]> leaf_;
-  size_t index_ = 0;
-  bool valid_ = false;
-  std::string key_;
-};
-
 class TreeCursor {
  public:
-  TreeCursor(const Sight& sight, PageReader& reader, uint32_t tree, KeyRange range);
+  TreeCursor(const Sight& sight, PageReader& reader, uint32_t tree, const KeyRange& range);
+  TreeCursor(TreeCursor&&) noexcept = default;
 
   // Each says whether there is a key there.
   Result<bool> first();
@@ -73,7 +42,13 @@ class TreeCursor {
   Result<bool> seek(std::string_view key);
   Result<bool> seek_back(std::string_view key);
   // Precondition: valid().
-  Result<bool> next();
+  Result<bool> next() {
+    assert(valid_);
+    // Most often it is the next entry of a leaf, and no memtable has anything before it.
+    if (!tree_leads_ || !tree_.next_in_leaf()) return next_of_all();
+    if (order_of(tree_.key().substr(kTreeBytes)) < nearest_head_) return true;
+    return settle();
+  }
   Result<bool> previous();
 
   [[nodiscard]] bool valid() const { return valid_; }
@@ -81,35 +56,46 @@ class TreeCursor {
     return node_ != nullptr ? node_->key().substr(kRealmBytes) : tree_.key().substr(kTreeBytes);
   }
   // As it is stored; payload.h reads it.
-  [[nodiscard]] Bytes payload() const { return payload_; }
+  [[nodiscard]] Bytes payload() const { return node_ != nullptr ? payload_ : tree_.payload(); }
 
  private:
+  static constexpr size_t kRealmBytes = kBranchBytes + kTreeBytes;
+  // As in memory: with branch and tree.
+  struct Bounds {
+    std::string from;
+    std::string to;  // empty: none
+  };
+
   Result<bool> go(std::string_view full_key, bool forward);
+  Result<bool> next_of_all();
+  Result<> step();
   // The nearest of all sources becomes the present one; removed keys are passed over.
   Result<bool> settle();
-  // The nearest of the memtables' nodes, or null; stands_ says which of them are there.
-  const Memtable::Node* nearest_node();
-  Result<> step_past_key();
-  const Memtable::Node* visible_from(const Memtable::Node* node, const Memtable& memtable) const;
-  [[nodiscard]] bool is_nearer(std::string_view key, std::string_view other) const {
-    return forward_ ? key < other : key > other;
+  // The nearest of the memtables' places, or null; stands_ says which of them are there.
+  const MemtablePosition* nearest_in_memory();
+  // Which is nearer in the present direction; 0: it is the same key.
+  [[nodiscard]] int compare(const Memtable::Node& a, const Memtable::Node& b) const;
+  [[nodiscard]] int compare_tree(const Memtable::Node& node) const;
+  static std::unique_ptr<Bounds> bounds_of(uint32_t branch, uint32_t tree, const KeyRange& range);
+  static std::string in_page(std::string_view bound);
+  // Branch and tree.
+  [[nodiscard]] std::string_view realm() const {
+    return std::string_view(bounds_->from).substr(0, kRealmBytes);
   }
-  // Of a key without branch and tree, which are the cursor's.
-  [[nodiscard]] bool in_range(std::string_view key) const {
-    return key >= range_.from && (!range_.to || key < *range_.to);
-  }
+  [[nodiscard]] std::string full(std::string_view key) const;
 
-  Sight sight_;
-  static constexpr size_t kRealmBytes = kBranchBytes + kTreeBytes;
-  std::string realm_;  // branch and tree
-  KeyRange range_;
+  const Memtable* live_;  // the one that its transaction changes; null: it is a view's
+  uint64_t changes_ = 0;  // of that, when its place was looked for
+  std::unique_ptr<const Bounds> bounds_;  // does not move: places show it
   TreePosition tree_;
-  std::array<const Memtable*, 2> memtables_;      // the newer first
-  std::array<const Memtable::Node*, 2> nodes_{};  // each within the range
-  std::array<bool, 2> stands_{};                  // at the present key: each of nodes_
-  bool tree_stands_ = false;                      // and the tree
+  std::array<MemtablePosition, 2> memory_;  // the newer first
+  std::array<bool, 2> stands_{};            // at the present key: each of those
+  bool tree_stands_ = false;                // and the tree
   bool forward_ = true;
   bool valid_ = false;
+  // The tree alone is there, the cursor goes forward, and nothing is changed meanwhile.
+  bool tree_leads_ = false;
+  uint64_t nearest_head_ = 0;             // then: what no memtable has anything before
   const Memtable::Node* node_ = nullptr;  // the present one; null: it is the tree's
   Bytes payload_;
 };

@@ -35,6 +35,9 @@ LargeMemory must_have(size_t bytes) {
 
 }  // namespace
 
+Memtable::Place::Place(std::string_view text)
+    : realm(order_of_realm(text)), head(order_of_rest(text)), key(text) {}
+
 Memtable::Memtable() { use_table(kFirstTable); }
 
 Memtable::~Memtable() = default;
@@ -104,20 +107,14 @@ void Memtable::add_to_table(Node& node) {
 
 Memtable::Node* Memtable::descend(std::string_view key, std::atomic<Node*>** links,
                                   Node** last) const {
-  const uint64_t realm = order_of_realm(key);
-  const uint64_t head = order_of_rest(key);
-  const auto is_before = [&](const Node& node) {
-    if (node.realm_ != realm) return node.realm_ < realm;
-    if (node.head_ != head) return node.head_ < head;
-    return node.key() < key;
-  };
+  const Place place(key);
   std::atomic<Node*>* row = first_;
   Node* at = nullptr;
   Node* found = nullptr;
   for (size_t level = kLevels; level-- > 0;) {
     Node* next = row[level].load(std::memory_order_acquire);
     if (level > 0) __builtin_prefetch(row[level - 1].load(std::memory_order_relaxed));
-    while (next != nullptr && next != found && is_before(*next)) {
+    while (next != nullptr && next != found && place.is_behind(*next)) {
       at = next;
       row = next->links();
       next = row[level].load(std::memory_order_acquire);

@@ -42,6 +42,8 @@ class Memtable {
   class Node {
    public:
     [[nodiscard]] std::string_view key() const { return {key_, key_bytes_}; }
+    // order_of() what is behind branch and tree.
+    [[nodiscard]] uint64_t head() const { return head_; }
     [[nodiscard]] const Version* newest() const { return newest_.load(std::memory_order_acquire); }
     // The newest one that a reader at `sequence` sees; null: none.
     [[nodiscard]] const Version* at(uint64_t sequence) const {
@@ -72,6 +74,20 @@ class Memtable {
     const char* key_ = nullptr;
     uint32_t key_bytes_ = 0;
     uint32_t levels_ = 0;
+  };
+
+  // Where a key is or would be: what it is compared by, and the key itself, which outlives this.
+  struct Place {
+    explicit Place(std::string_view key);
+    // Few keys are looked at: the order is that of the two numbers first.
+    [[nodiscard]] bool is_behind(const Node& node) const {
+      if (node.realm_ != realm) return node.realm_ < realm;
+      if (node.head_ != head) return node.head_ < head;
+      return node.key() < key;
+    }
+    uint64_t realm;
+    uint64_t head;
+    std::string_view key;
   };
 
   Memtable();

@@ -40,6 +40,7 @@ inline Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(te
 
 class PageView {
  public:
+  PageView() = default;  // of no page: nothing may be asked of it
   // Precondition: check() has passed.
   explicit PageView(const std::byte* page) : page_(page) {
     prefix_bytes_ = load_le<uint16_t>(page + 4);
@@ -92,10 +93,10 @@ class PageView {
   [[nodiscard]] size_t search(std::string_view rest, bool& equal) const;
   [[nodiscard]] int compare_prefix(std::string_view key) const;
 
-  const std::byte* page_;
-  const std::byte* slots_;
-  size_t count_;
-  size_t prefix_bytes_;
+  const std::byte* page_ = nullptr;
+  const std::byte* slots_ = nullptr;
+  size_t count_ = 0;
+  size_t prefix_bytes_ = 0;
 };
 
 // One entry of a page to be: either is empty.

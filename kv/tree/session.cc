@@ -1,6 +1,7 @@
 #include "kv/tree/session.h"
 
 #include "kv/key.h"
+#include "kv/tree/lookup.h"
 #include "kv/tree/store.h"
 
 namespace splitring::kv {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kv/key.h"
+#include "kv/tree/lookup.h"
 #include "kv/tree/store.h"
 
 namespace splitring::kv {

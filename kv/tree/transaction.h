@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kv/tree/payload.h"
 #include "kv/tree/space_map.h"
 #include "kv/tree/view.h"
 

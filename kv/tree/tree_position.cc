@@ -1,7 +1,4 @@
-// Moving through a tree of pages, leaf by leaf (cursor.h).
-#include <algorithm>
-
-#include "kv/tree/cursor.h"
+#include "kv/tree/tree_position.h"
 
 namespace splitring::kv {
 namespace {
@@ -23,11 +20,17 @@ struct ReadAhead {
 
 }  // namespace
 
-TreePosition::TreePosition(const Root& root, PageReader& reader) : root_(root), reader_(&reader) {}
+TreePosition::TreePosition(const Root& root, PageReader& reader, std::string from, std::string to)
+    : root_(root), reader_(&reader), from_(std::move(from)), to_(std::move(to)) {}
 
-void TreePosition::settle() {
-  valid_ = true;
-  view().copy_key(index_, key_);
+void TreePosition::take_leaf(const std::byte* page) {
+  if (own_ == nullptr) own_ = std::make_unique_for_overwrite<LeafAndKey>();
+  std::memcpy(own_->leaf, page, kPageBytes);
+  view_ = PageView(own_->leaf);
+  view_.prefix().copy(own_->key, kMaxPageKeyBytes);
+  begin_ = from_.empty() ? 0 : view_.lower_bound(from_);
+  end_ = to_.empty() ? view_.count() : view_.lower_bound(to_);
+  lines_at_once_ = kLines / view_.count() + 1;
 }
 
 // Down to the leaf that holds `key`, or to the first or last one; leaves index_ open.
@@ -36,8 +39,7 @@ Result<> TreePosition::descend(Pointer pointer, unsigned level, std::string_view
   for (;; level--) {
     const std::byte* const page = TRY(reader_->fetch(pointer, level));
     if (level == 0) {
-      if (leaf_ == nullptr) leaf_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
-      std::memcpy(leaf_.get(), page, kPageBytes);
+      take_leaf(page);
       return {};
     }
     const PageView view(page);
@@ -50,42 +52,39 @@ Result<> TreePosition::descend(Pointer pointer, unsigned level, std::string_view
 Result<> TreePosition::seek(std::string_view key) {
   valid_ = false;
   steps_.clear();
+  next_leaf_ = nullptr;
   if (!root_.pointer) return {};
   TRY_VOID(descend(root_.pointer, root_.level, key, false));
-  index_ = view().lower_bound(key);
-  if (index_ == view().count()) return neighbour(true);
-  settle();
+  index_ = view_.lower_bound(key);
+  if (index_ == view_.count()) return leave(true);
+  if (index_ < end_) show();
   return {};
 }
 
 Result<> TreePosition::seek_before(std::string_view key) {
   valid_ = false;
   steps_.clear();
+  next_leaf_ = nullptr;
   if (!root_.pointer) return {};
   TRY_VOID(descend(root_.pointer, root_.level, key, false));
-  index_ = view().lower_bound(key);
-  if (index_ == 0) return neighbour(false);
-  index_--;
-  settle();
-  return {};
-}
-
-Result<> TreePosition::next() {
-  if (++index_ == view().count()) return neighbour(true);
-  settle();
-  return {};
+  index_ = view_.lower_bound(key);
+  return previous();
 }
 
 Result<> TreePosition::previous() {
-  if (index_ == 0) return neighbour(false);
+  if (index_ == 0) return leave(false);
   index_--;
-  settle();
+  if (index_ >= begin_)
+    show();
+  else
+    valid_ = false;
   return {};
 }
 
 // To the first entry of the leaf behind, or the last entry of the leaf before this one.
-Result<> TreePosition::neighbour(bool forward) {
+Result<> TreePosition::leave(bool forward) {
   valid_ = false;
+  if (forward && end_ < view_.count()) return {};  // the bound is in this leaf
   while (!steps_.empty()) {
     Step& step = steps_.back();
     const auto level = static_cast<unsigned>(root_.level + 1 - steps_.size());
@@ -101,11 +100,13 @@ Result<> TreePosition::neighbour(bool forward) {
       step.index = forward ? step.index + 1 : step.index - 1;
       child = view.child(step.index);
       if (forward && level == 1) ahead.note(view, step.index, *reader_);
+      const bool more = forward && level == 1 && step.index + 1 < view.count();
+      next_leaf_ = more ? reader_->cached(view.child(step.index + 1)) : nullptr;
     }
     if (ahead.count != 0) reader_->prefetch(std::span(ahead.wanted).first(ahead.count));
     TRY_VOID(descend(child, level - 1, {}, !forward));
-    index_ = forward ? 0 : view().count() - 1;
-    settle();
+    index_ = forward ? 0 : view_.count() - 1;
+    if (index_ >= begin_ && index_ < end_) show();
     return {};
   }
   return {};

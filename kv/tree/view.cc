@@ -4,6 +4,7 @@
 
 #include "fs/tar/lane_memory.h"
 #include "kv/key.h"
+#include "kv/tree/lookup.h"
 
 namespace splitring::kv {
 namespace {
@@ -128,8 +129,8 @@ Result<> TreeReader::read_elsewhere(uint64_t number, uint64_t offset, std::span<
   return {};
 }
 
-TreeCursor TreeReader::cursor(TreeId tree, KeyRange range) {
-  return {sight_, *reader_, raw(tree), std::move(range)};
+TreeCursor TreeReader::cursor(TreeId tree, const KeyRange& range) {
+  return {sight_, *reader_, raw(tree), range};
 }
 
 Result<Item> TreeReader::item(const TreeCursor& cursor) {

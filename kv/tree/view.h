@@ -57,7 +57,7 @@ class TreeReader {
   Result<std::vector<std::optional<std::string>>> get_many(TreeId tree,
                                                            std::span<const std::string> keys);
 
-  TreeCursor cursor(TreeId tree, KeyRange range = {});
+  TreeCursor cursor(TreeId tree, const KeyRange& range = {});
   // What stands at the cursor.
   Result<Item> item(const TreeCursor& cursor);
   Result<> value(const TreeCursor& cursor, std::string& value, uint64_t limit = kMaxGet);

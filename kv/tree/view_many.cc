@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kv/tree/key_order.h"
+#include "kv/tree/lookup.h"
 #include "kv/tree/page_gather.h"
 #include "kv/tree/view.h"
 
