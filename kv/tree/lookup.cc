@@ -7,9 +7,9 @@ Result<std::optional<Bytes>> lookup_tree(const Root& root, PageReader& reader,
   if (!root.pointer) return std::optional<Bytes>();
   Pointer pointer = root.pointer;
   for (unsigned level = root.level;; level--) {
-    auto page = reader.fetch(pointer, level);
-    if (!page) return tl::make_unexpected(std::move(page).error());
-    const PageView view(*page);
+    const std::byte* page = reader.cached(pointer, level);
+    if (page == nullptr) page = TRY(reader.fetch(pointer, level));
+    const PageView view(page);
     if (level == 0) {
       const auto found = view.find(page_key);
       return found ? std::optional(view.payload(*found)) : std::nullopt;

@@ -106,10 +106,10 @@ void PageCache::Supply::forget(uint64_t page) noexcept {
   }
 }
 
-void PageCache::Supply::publish(uint64_t page, uint32_t frame) noexcept {
+void PageCache::Supply::publish(uint64_t page, uint32_t frame, bool used) noexcept {
   forget(page);
   std::atomic<uint64_t>* const set = cache_.set_of(page);
-  const uint64_t entry = page << kPageShift | frame;
+  const uint64_t entry = page << kPageShift | (used ? kUsed : 0) | frame;
   for (size_t i = 0; i < kWays; i++) {
     uint64_t empty = 0;
     if (set[i].compare_exchange_strong(empty, entry, std::memory_order_acq_rel)) return;

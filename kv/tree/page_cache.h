@@ -47,6 +47,25 @@ class PageCache {
     return nullptr;
   }
 
+  // The same for who goes through many pages once: the page is not kept any longer for it.
+  [[nodiscard]] const std::byte* peek(uint64_t page) noexcept {
+    std::atomic<uint64_t>* const set = set_of(page);
+    for (size_t i = 0; i < kWays; i++) {
+      const uint64_t entry = set[i].load(std::memory_order_seq_cst);
+      if (entry >> kPageShift == page && entry != 0) return frame_bytes(frame_of(entry));
+    }
+    return nullptr;
+  }
+  // Nobody will ask for this page any more but who asks already: it goes before all others.
+  void age(uint64_t page) noexcept {
+    std::atomic<uint64_t>* const set = set_of(page);
+    for (size_t i = 0; i < kWays; i++) {
+      uint64_t entry = set[i].load(std::memory_order_relaxed);
+      if (entry >> kPageShift == page && (entry & kUsed) != 0)
+        set[i].compare_exchange_strong(entry, entry & ~kUsed, std::memory_order_relaxed);
+    }
+  }
+
   [[nodiscard]] std::byte* frame_bytes(uint32_t frame) noexcept {
     return memory_.bytes().data() + size_t{frame} * kPageBytes;
   }
@@ -99,8 +118,8 @@ class PageCache::Supply {
   uint32_t take() noexcept;
   void give_back(uint32_t frame) { free_.push_back(frame); }
   // Makes what is in `frame` visible as `page` and takes away what was there before under that
-  // number. The frame is the cache's from now on.
-  void publish(uint64_t page, uint32_t frame) noexcept;
+  // number. The frame is the cache's from now on. `used`: as if somebody had asked for it.
+  void publish(uint64_t page, uint32_t frame, bool used = false) noexcept;
   // The page's content is no longer what it was.
   void forget(uint64_t page) noexcept;
 

@@ -81,7 +81,7 @@ Result<> PageReader::copy(std::span<const Pointer> pointers, unsigned level, std
   {
     const Pin pinned = pin();
     for (size_t i = 0; i < pointers.size(); i++) {
-      if (const std::byte* const found = cached(pointers[i]); found != nullptr)
+      if (const std::byte* const found = cache_.peek(pointers[i].page); found != nullptr)
         std::memcpy(out + i * kPageBytes, found, kPageBytes);
       else
         missing.push_back(i);

@@ -33,6 +33,14 @@ class PageReader {
   [[nodiscard]] const std::byte* cached(const Pointer& pointer) {
     return cache_.find(pointer.page);
   }
+  // Null: it is not in memory as a page of that level. Precondition: a read is pinned.
+  [[nodiscard]] const std::byte* cached(const Pointer& pointer, unsigned level) {
+    const std::byte* const page = cache_.find(pointer.page);
+    if (page == nullptr) return nullptr;
+    // A search looks at these next.
+    for (size_t line = 1; line < 5; line++) __builtin_prefetch(page + line * 64);
+    return std::to_integer<unsigned>(page[1]) == level ? page : nullptr;
+  }
   // Into the caller's memory, a page each; what is not in memory is read with many in flight and
   // does not go to the cache. No read is pinned meanwhile.
   Result<> copy(std::span<const Pointer> pointers, unsigned level, std::byte* out);

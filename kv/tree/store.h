@@ -26,6 +26,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -136,6 +137,10 @@ class TreeStore {
   // at three eighths of the ring, a checkpoint begins.
   static constexpr uint64_t kMostReplayedBytes = uint64_t{24} << 20;
   static constexpr uint64_t kMostReplayedChanges = uint64_t{192} << 10;
+  // With so many in memory a checkpoint begins when nothing was committed for a while: reads that
+  // find everything in the trees are faster. With fewer it would write too many pages for each.
+  static constexpr uint64_t kWorthCarrying = kMostReplayedChanges / 16;
+  static constexpr std::chrono::milliseconds kIdle{100};
   // A transaction that changes nothing, with which the first batch after an open begins: by its
   // random number, no batch that was written before a power cut, and lost one before it, can
   // follow.
@@ -192,6 +197,9 @@ class TreeStore {
   // Makes the next state from the present one, one at a time.
   void publish(const std::function<void(State& next)>& change);
   Result<> wake_thread();
+  void watch_for_idleness();
+  // Until a checkpoint is wanted, or worth it because nobody writes; false: the store closes.
+  bool await_work(std::unique_lock<std::mutex>& lock);
   void run_checkpoints();
   void stop_thread();
 
@@ -249,9 +257,10 @@ class TreeStore {
   std::atomic<int64_t> value_pages_{0};
 
   std::thread thread_;
-  std::mutex thread_mutex_;  // of the two below
+  std::mutex thread_mutex_;  // of what is below
   std::condition_variable thread_wakes_;
   bool thread_wanted_ = false;
+  std::atomic<bool> thread_watches_{false};  // set without the lock, too
   bool thread_stops_ = false;
   bool has_thread_ = false;
 };

@@ -188,15 +188,38 @@ Result<> TreeStore::wake_thread() {
   return {};
 }
 
+void TreeStore::watch_for_idleness() {
+  if (thread_watches_.load(std::memory_order_relaxed)) return;
+  {
+    const std::lock_guard lock(thread_mutex_);
+    thread_watches_.store(true, std::memory_order_relaxed);
+  }
+  thread_wakes_.notify_one();
+}
+
+bool TreeStore::await_work(std::unique_lock<std::mutex>& lock) {
+  uint64_t seen = durable_.load(std::memory_order_relaxed);
+  bool idle = false;
+  while (!thread_wanted_ && !thread_stops_ && !idle) {
+    const bool watches = thread_watches_.load(std::memory_order_relaxed);
+    if (!watches)
+      thread_wakes_.wait(lock);
+    else
+      idle = thread_wakes_.wait_for(lock, kIdle) == std::cv_status::timeout &&
+             seen == durable_.load(std::memory_order_relaxed);
+    seen = durable_.load(std::memory_order_relaxed);
+  }
+  thread_wanted_ = false;
+  thread_watches_.store(false, std::memory_order_relaxed);
+  return !thread_stops_;
+}
+
 // The store's own thread. What goes wrong is reported to whoever commits next.
 void TreeStore::run_checkpoints() {
   auto session = this->session();
   if (!session) return fail_store(session.error());
   std::unique_lock lock(thread_mutex_);
-  while (true) {
-    thread_wakes_.wait(lock, [&] { return thread_wanted_ || thread_stops_; });
-    if (thread_stops_) return;
-    thread_wanted_ = false;
+  while (await_work(lock)) {
     lock.unlock();
     // For want of space it is tried again when something has been committed.
     if (const auto done = (*session)->checkpoint(); !done && done.error().code != Errc::kNoSpace)

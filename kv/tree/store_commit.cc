@@ -162,6 +162,7 @@ Result<> Session::with_tx(const Body& body, Durability durability) {
       store_.ring_is_long_.load(std::memory_order_relaxed))
     return store_.has_thread_ ? store_.wake_thread()
                               : store_.checkpoint(reader_, *writing_, nullptr);
+  if (store_.has_thread_ && changes > TreeStore::kWorthCarrying) store_.watch_for_idleness();
   return {};
 }
 

@@ -79,13 +79,14 @@ Result<uint64_t> TreeMerge::new_page() {
 void TreeMerge::let_go(const Pointer& pointer, unsigned level) {
   (level == 0 ? counts_.leaf_pages : counts_.inner_pages)--;
   if (pointer.birth <= held_) return;
+  reader_.cache().age(pointer.page);
   if (!freed_.empty() && freed_.back().first + freed_.back().count == pointer.page)
     freed_.back().count++;
   else
     freed_.push_back({pointer.page, 1});
 }
 
-Result<Pointer> TreeMerge::write(std::span<const PageEntry> entries, unsigned level) {
+Result<Pointer> TreeMerge::write(std::span<const PageEntry> entries, unsigned level, bool wanted) {
   Pointer pointer{.page = TRY(new_page()), .birth = generation_, .hash = {}};
   std::byte* const page = TRY(writer_.place(pointer.page));
   build_page(page, kind_of(level), level, pointer.page, generation_, entries);
@@ -95,7 +96,7 @@ Result<Pointer> TreeMerge::write(std::span<const PageEntry> entries, unsigned le
   PageCache::Supply& supply = reader_.supply();
   if (const uint32_t frame = supply.take(); frame != PageCache::kNoFrame) {
     std::memcpy(reader_.cache().frame_bytes(frame), page, kPageBytes);
-    supply.publish(pointer.page, frame);
+    supply.publish(pointer.page, frame, wanted);
   } else {
     supply.forget(pointer.page);
   }
@@ -112,6 +113,8 @@ Result<> TreeMerge::pack(const Contents& contents, unsigned level, std::string_v
   const size_t total = contents.bytes - prefix * entries.size();
   const size_t pages = (total + room - 1) / room;
   const size_t fair = (total + pages - 1) / pages;
+  // Who reads goes on finding in memory what was there.
+  const bool wanted = level > 0 || contents.cached * 2 > contents.sources;
   size_t first = 0;
   while (first < entries.size()) {
     size_t end = first;
@@ -123,7 +126,7 @@ Result<> TreeMerge::pack(const Contents& contents, unsigned level, std::string_v
       end++;
     }
     const auto part = std::span(entries).subspan(first, end - first);
-    const Pointer pointer = TRY(write(part, level));
+    const Pointer pointer = TRY(write(part, level, wanted));
     const std::string_view separator =
         first == 0   ? lower
         : level == 0 ? shortest_separator(entries[first - 1].key, part.front().key)
@@ -203,6 +206,8 @@ Result<> TreeMerge::contents_of(const Pointer& pointer, const std::byte* page, u
                                 std::span<const Change> changes, Contents& out) {
   TRY_VOID(level == 0 ? leaf_contents(page, changes, out)
                       : inner_contents(page, level, changes, out));
+  out.sources++;
+  if (reader_.cache().peek(pointer.page) != nullptr) out.cached++;
   let_go(pointer, level);
   return {};
 }
@@ -294,6 +299,8 @@ Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level,
     TRY_VOID(absorb(before.child, level - 1, joined.contents));
     for (const PageEntry& entry : run.contents.entries)
       joined.contents.add(entry, kind_of(level - 1));
+    joined.contents.sources += run.contents.sources;
+    joined.contents.cached += run.contents.cached;
     return close(joined, level - 1, out);
   }
   return close(run, level - 1, out);

@@ -82,6 +82,8 @@ class TreeMerge {
     Arena text;
     std::vector<std::unique_ptr<std::byte[]>> pages;
     size_t bytes = 0;
+    size_t sources = 0;  // pages that it comes from
+    size_t cached = 0;   // those of them that were in memory
     void add(const PageEntry& entry, uint8_t kind);
   };
   struct Run {
@@ -108,7 +110,8 @@ class TreeMerge {
   Result<> replaced(std::string_view key, Bytes old, const Change& change);
   // Writes `contents` as pages of `level`, and their separators and pointers to `out`.
   Result<> pack(const Contents& contents, unsigned level, std::string_view lower, Contents& out);
-  Result<Pointer> write(std::span<const PageEntry> entries, unsigned level);
+  // `wanted`: it stays in memory as if somebody had read it.
+  Result<Pointer> write(std::span<const PageEntry> entries, unsigned level, bool wanted);
   Result<uint64_t> new_page();
   void let_go(const Pointer& pointer, unsigned level);
 
