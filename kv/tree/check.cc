@@ -30,6 +30,8 @@ Result<CheckReport> StoreCheck::run(TreeStore& store, Session& session) {
   for (const SnapshotRecord& snapshot : state.snapshots)
     TRY_VOID(check.tree(snapshot.root, "snapshot \"" + snapshot.name + '"'));
   TRY_VOID(check.space_map());
+  for (const auto& memtable : {state.frozen, state.active})
+    if (memtable != nullptr) TRY_VOID(check.memory(*memtable));
   return std::move(check.report_);
 }
 
@@ -181,6 +183,23 @@ Result<> StoreCheck::space_map() {
       problem(page_text(first + i) + (marked ? " is marked as used, and nothing uses it"
                                              : " is in use, and marked as free"));
     }
+  }
+  return {};
+}
+
+// What was committed since the last checkpoint.
+Result<> StoreCheck::memory(const Memtable& memtable) {
+  whose_ = "the ring";
+  const uint64_t visible = memtable.visible.load(std::memory_order_acquire);
+  for (const Memtable::Node* node = memtable.lower_bound({}); node != nullptr;
+       node = node->next()) {
+    const Memtable::Version* const version = node->at(visible);
+    if (version == nullptr) continue;
+    const std::string_view key = node->key().substr(kBranchBytes);
+    if (load_be32(key) != kSegmentTree)
+      report_.ring_keys++;
+    else if (version->kind == ChangeKind::kPut)
+      TRY_VOID(segment(key, version->payload()));
   }
   return {};
 }

@@ -4,7 +4,8 @@
 // all branches and snapshots (what they share once), every byte of long values. Compares each page
 // with the hash of its parent's pointer, its order with its parent's keys, and what the trees use
 // with what the space map says: a page that two use, that is used and marked free, or marked used
-// and nobody's. Checkpoints wait meanwhile, transactions and readers do not.
+// and nobody's. And every byte of the long values that the ring alone names; the ring itself was
+// checked when the store was opened. Checkpoints wait meanwhile, transactions and readers do not.
 #pragma once
 
 #include <string>
@@ -22,7 +23,8 @@ struct CheckReport {
   uint64_t leaf_pages = 0;  // of all branches and snapshots, what they share once
   uint64_t inner_pages = 0;
   uint64_t value_pages = 0;
-  uint64_t keys = 0;  // of users, in the leaves that were looked at
+  uint64_t keys = 0;       // of users, in the leaves that were looked at
+  uint64_t ring_keys = 0;  // that were changed since the last checkpoint: the ring alone has that
   [[nodiscard]] bool clean() const { return problem_count == 0; }
 };
 
@@ -48,6 +50,7 @@ class StoreCheck {
   // Marks pages as in use; false: by this very thing already (a snapshot shares it).
   bool use(uint64_t first, uint64_t count, const std::string& what);
   Result<> space_map();
+  Result<> memory(const Memtable& memtable);
 
   TreeStore& store_;
   Session& session_;

@@ -135,6 +135,33 @@ TEST(TreeStoreFaults, K1_CheckNamesThePageThatRotted) {
   EXPECT_GE(named, used / 2);  // the rest may end before that byte
 }
 
+TEST(TreeStoreFaults, K1_CheckLooksAtLongValuesThatOnlyTheRingNames) {
+  Image image;
+  ASSERT_TRUE(TreeStore::create(image.disk(), {.ring_bytes = 64 << 10}));
+  auto store = std::move(*TreeStore::open(image.disk(), kSmall));
+  auto session = std::move(*store->session());
+  ASSERT_TRUE(session->with_tx(
+      [](Transaction& tx) { return tx.put(kDefaultTree, "long", std::string(50'000, 'x')); }));
+  auto report = kv::StoreCheck::run(*store, *session);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->clean()) << report->problems.front();
+  EXPECT_EQ(report->leaf_pages, 0U);
+  EXPECT_EQ(report->value_pages, 13U);
+  EXPECT_EQ(report->ring_keys, 1U);
+  auto bytes = image.bytes();
+  const std::vector<std::byte> run(1000, std::byte{'x'});
+  const auto at = std::ranges::search(bytes, run).begin();
+  ASSERT_NE(at, bytes.end());
+  *at ^= std::byte{1};
+  image.show(bytes);
+  report = kv::StoreCheck::run(*store, *session);
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->problem_count, 1U);
+  const auto page = static_cast<size_t>(at - bytes.begin()) / kv::kPageBytes;
+  EXPECT_NE(report->problems.front().find(std::to_string(page)), std::string::npos)
+      << report->problems.front();
+}
+
 TEST(TreeStoreFaults, K2_AnOldPageOrAnotherPageInItsPlaceIsFound) {
   Image image;
   ASSERT_TRUE(TreeStore::create(image.disk(), {.ring_bytes = 64 << 10}));

@@ -54,7 +54,7 @@ std::vector<Space> spaces_of(const kv::StoreStat& stat) {
           {"leaf", "keys and short values", stat.leaf},
           {"inner", "the way to them", stat.inner},
           {"value", "long values", stat.value},
-          {"snapshot", "held by snapshots alone", stat.snapshot},
+          {"snapshot", "held by snapshots alone, or new", stat.snapshot},
           {"ring", "the ring that transactions go through", stat.ring},
           {"map", "which pages are free", stat.map}};
 }
@@ -90,12 +90,17 @@ Result<> check(const Session& session, const StatOptions& options) {
     print_json({{"problems", report.problems},
                 {"problem_count", report.problem_count},
                 {"pages", pages},
-                {"keys", report.keys}});
+                {"keys", report.keys},
+                {"ring_keys", report.ring_keys}});
   } else {
     for (const std::string& problem : report.problems)
       std::fprintf(stderr, "splitring: kv: %s\n", printable(problem).c_str());
-    std::printf("checked %llu pages, %llu keys\n", pages,
+    std::printf("checked %llu pages, %llu keys", pages,
                 static_cast<unsigned long long>(report.keys));
+    if (report.ring_keys != 0)
+      std::printf(", and %llu that were changed since the last checkpoint",
+                  static_cast<unsigned long long>(report.ring_keys));
+    std::putchar('\n');
   }
   if (!report.clean())
     return fail(Errc::kInvalid,
