@@ -205,6 +205,26 @@ TEST(FatVolume, WhatSomebodyElseCouldNotWriteIsWrittenBySync) {
   }
 }
 
+TEST(FatVolume, TheDiskIsToldOfFreedClustersOnceTheyAreFree) {
+  for (const bool discard : {false, true}) {
+    test::FatTestVolume volume(20 << 20, {.cluster_bytes = 4096});
+    volume.mount({.utc = true, .discard = discard});
+    volume.must_put("file", std::string(100'000, '#'));
+    volume.must_put("other", std::string(100'000, '*'));
+    ASSERT_TRUE(volume.volume().sync(volume.lane()));
+    ASSERT_TRUE(volume.remove("file"));
+    const auto holds = [&](char byte) {
+      return volume.image().find(std::string(3000, byte)) != std::string::npos;
+    };
+    EXPECT_TRUE(holds('#'));
+    ASSERT_TRUE(volume.volume().sync(volume.lane()));
+    EXPECT_EQ(holds('#'), !discard);
+    EXPECT_TRUE(holds('*'));
+    volume.close();
+    EXPECT_EQ(volume.fsck(), "");
+  }
+}
+
 TEST(FatVolume, ReadsAndWritesAtAnyOffset) {
   FatTestVolume disk(8 * kMiB);
   disk.must_put("f", "");
