@@ -50,7 +50,7 @@ void Batch::add(uint64_t sequence, uint32_t changes, std::string_view log, bool 
   header.changes = changes;
   header.sequence = sequence;
   std::memcpy(memory_.get() + bytes_, &header, sizeof header);
-  std::memcpy(memory_.get() + bytes_ + sizeof header, log.data(), log.size());
+  std::ranges::copy(std::as_bytes(std::span(log)), memory_.get() + bytes_ + sizeof header);
   bytes_ += sizeof header + log.size();
 }
 
