@@ -95,12 +95,13 @@ std::vector<PageRun> segments_of(const BranchChanges& changes, uint64_t pages) {
   return all;
 }
 
-Result<Root> merge_branch(const Root& root, uint64_t held, BranchChanges&& in, PageReader& reader,
+Result<Root> merge_branch(const Branch& branch, BranchChanges&& in, PageReader& reader,
                           PageWriter& writer, TreeMerge& merge) {
   const auto first_segment =
       std::ranges::find_if(in.changes, [](const Change& change) { return is_segment(change.key); });
   const auto users = static_cast<size_t>(first_segment - in.changes.begin());
-  const Root between = TRY(merge.merge(root, std::span(in.changes).first(users), held));
+  const Root between =
+      TRY(merge.merge(branch.root, std::span(in.changes).first(users), branch.held, branch.origin));
   std::vector<uint64_t> ended = merge.take_ended();
   ended.insert(ended.end(), in.ended.begin(), in.ended.end());
   for (const PageRun& orphan : in.orphans) merge.free_value(orphan);
@@ -137,7 +138,7 @@ Result<Root> merge_branch(const Root& root, uint64_t held, BranchChanges&& in, P
     rest.push_back(change);
   }
   if (!rest.empty()) TRY_VOID(writer.finish());
-  return merge.merge(between, rest, held);
+  return merge.merge(between, rest, branch.held, branch.origin);
 }
 
 std::string catalogue_key(const Branch& branch) {
@@ -217,7 +218,7 @@ Result<Root> merge_catalogue(const State& before, const State& next, TreeMerge& 
   }
   std::vector<Change> sorted;
   for (const auto& [key, change] : changes) sorted.push_back(change);
-  return merge.merge(before.catalogue, sorted, 0);
+  return merge.merge(before.catalogue, sorted, 0, 0);
 }
 
 }  // namespace splitring::kv

@@ -19,8 +19,8 @@ struct BranchChanges {
 // All that they wrote of values elsewhere.
 [[nodiscard]] std::vector<PageRun> segments_of(const BranchChanges& changes, uint64_t pages);
 
-Result<Root> merge_branch(const Root& root, uint64_t held, BranchChanges&& changes,
-                          PageReader& reader, PageWriter& writer, TreeMerge& merge);
+Result<Root> merge_branch(const Branch& branch, BranchChanges&& changes, PageReader& reader,
+                          PageWriter& writer, TreeMerge& merge);
 
 // The catalogue's entry for each.
 [[nodiscard]] std::string catalogue_key(const Branch& branch);

@@ -115,11 +115,6 @@ struct PageEntry {
   return kSlotBytes + entry.key.size() - prefix_bytes +
          (kind == kLeafPage ? 2 + entry.payload.size() : sizeof(DiskPointer));
 }
-// What they have to share, in a page whose prefix is so long or longer: a longer one takes no more
-// from the page than it spares the entries, but for what the slots behind it are aligned by.
-[[nodiscard]] constexpr size_t page_room(size_t prefix_bytes) {
-  return kPageBytes - sizeof(DiskPageHeader) - prefix_bytes - (kSlotBytes - 1);
-}
 // Precondition: sorted, not empty, and they fit with their common prefix taken out.
 void build_page(std::byte* page, uint8_t kind, unsigned level, uint64_t number, uint64_t birth,
                 std::span<const PageEntry> entries);

@@ -91,7 +91,8 @@ class Session {
   // What the catalogue says, for as long as `use` runs.
   template <class Use>
   auto with_state(Use&& use);
-  Result<> edit_catalogue(const std::function<Result<>(State& next, TreeMerge& merge)>& edit);
+  Result<> edit_catalogue(bool grows,
+                          const std::function<Result<>(State& next, TreeMerge& merge)>& edit);
   Result<> make_space();
   Result<uint64_t> run_tx(const Body& body, Durability durability);
   Result<> commit(Transaction& tx, Durability durability);

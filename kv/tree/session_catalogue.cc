@@ -45,14 +45,15 @@ auto Session::with_state(Use&& use) {
   return use(*store_.state_.load(std::memory_order_seq_cst));
 }
 
-Result<> Session::edit_catalogue(const TreeStore::Edit& edit) {
+Result<> Session::edit_catalogue(bool grows, const TreeStore::Edit& edit) {
   if (store_.read_only_) return fail(Errc::kPermission, "the store was opened to be read only");
-  return store_.checkpoint(reader_, *writing_, edit);
+  return store_.checkpoint(reader_, *writing_, edit,
+                           grows ? TreeStore::Use::kGrow : TreeStore::Use::kRelease);
 }
 
 Result<> Session::create_snapshot(std::string_view name) {
   TRY_VOID(check_name(name));
-  return edit_catalogue([&](State& next, TreeMerge&) -> Result<> {
+  return edit_catalogue(/*grows=*/true, [&](State& next, TreeMerge&) -> Result<> {
     if (next.snapshot(name) != nullptr)
       return fail(Errc::kExists, printable_key(name) + " is a snapshot already");
     TRY_VOID(check_room(next));
@@ -72,7 +73,7 @@ Result<> Session::create_snapshot(std::string_view name) {
 // What the snapshot or branch that comes next does not have, and the one before it did not, is
 // free.
 Result<> Session::remove_snapshot(std::string_view name) {
-  return edit_catalogue([&](State& next, TreeMerge& merge) -> Result<> {
+  return edit_catalogue(/*grows=*/false, [&](State& next, TreeMerge& merge) -> Result<> {
     const SnapshotRecord* const found = next.snapshot(name);
     if (found == nullptr) return no_snapshot(name);
     const SnapshotRecord gone = *found;
@@ -93,8 +94,8 @@ Result<> Session::remove_snapshot(std::string_view name) {
       branch.held = gone.held;
       after = branch.root;
     }
-    for (const PageRun& run : TRY(pages_of_one(gone.root, after, gone.held, reader_)))
-      merge.free_value(run);
+    const OwnPages own = TRY(pages_of_one(gone.root, after, gone.held, reader_));
+    for (const PageRun& run : own.runs) merge.free_value(run);
     return {};
   });
 }
@@ -115,7 +116,7 @@ Result<std::vector<SnapshotInfo>> Session::snapshots() {
 
 Result<> Session::create_branch(std::string_view name, std::string_view snapshot) {
   TRY_VOID(check_name(name));
-  return edit_catalogue([&](State& next, TreeMerge&) -> Result<> {
+  return edit_catalogue(/*grows=*/true, [&](State& next, TreeMerge&) -> Result<> {
     const SnapshotRecord* const from = next.snapshot(snapshot);
     if (from == nullptr) return no_snapshot(snapshot);
     if (branch_named(next, name) != nullptr)
@@ -133,7 +134,7 @@ Result<> Session::create_branch(std::string_view name, std::string_view snapshot
 }
 
 Result<> Session::remove_branch(std::string_view name) {
-  return edit_catalogue([&](State& next, TreeMerge& merge) -> Result<> {
+  return edit_catalogue(/*grows=*/false, [&](State& next, TreeMerge& merge) -> Result<> {
     const Branch* const found = branch_named(next, name);
     if (found == nullptr) return no_branch(name);
     const Branch gone = *found;
@@ -142,8 +143,10 @@ Result<> Session::remove_branch(std::string_view name) {
     for (const SnapshotRecord& each : next.snapshots)
       if (each.branch == gone.number)
         return fail(Errc::kBusy, "snapshot " + printable_key(each.name) + " is of that branch");
-    for (const PageRun& run : TRY(pages_of_one(gone.root, {}, gone.held, reader_)))
-      merge.free_value(run);
+    // It has no snapshots, so what it does not share is what was counted when it was written.
+    const OwnPages own = TRY(pages_of_one(gone.root, {}, gone.held, reader_));
+    for (const PageRun& run : own.runs) merge.free_value(run);
+    merge.uncount(own.counts);
     std::erase_if(next.branches, [&](const Branch& each) { return each.number == gone.number; });
     return {};
   });

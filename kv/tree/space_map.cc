@@ -207,6 +207,27 @@ void SpaceMap::rewind() {
 
 Result<PageRun> SpaceMap::allocate(uint64_t most, BlockQueue& lane) {
   const std::lock_guard lock(mutex_);
+  return allocate_locked(most, lane);
+}
+
+Result<PageRun> SpaceMap::allocate_spare(uint64_t most, BlockQueue& lane) {
+  const std::lock_guard lock(mutex_);
+  if (free_ < withheld_ + most) collect_locked();
+  if (free_ <= withheld_) return fail(Errc::kNoSpace, "the store is full");
+  return allocate_locked(std::min(most, free_ - withheld_), lane);
+}
+
+void SpaceMap::withhold(uint64_t pages) {
+  const std::lock_guard lock(mutex_);
+  withheld_ = pages;
+}
+
+uint64_t SpaceMap::spare_pages() const {
+  const std::lock_guard lock(mutex_);
+  return free_ - std::min(free_, withheld_);
+}
+
+Result<PageRun> SpaceMap::allocate_locked(uint64_t most, BlockQueue& lane) {
   if (free_ == 0) collect_locked();
   // Small holes are worth their writes once they are most of what lies below the high water.
   const uint64_t below = high_water_ - area_.data_first;

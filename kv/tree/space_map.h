@@ -52,6 +52,11 @@ class SpaceMap {
   void rewind();
   // Neighbouring pages, reserved: at least one, at most `most`. kNoSpace.
   Result<PageRun> allocate(uint64_t most, BlockQueue& lane);
+  // For what is not in a transaction yet: leaves as many pages free as are withheld. kNoSpace.
+  Result<PageRun> allocate_spare(uint64_t most, BlockQueue& lane);
+  void withhold(uint64_t pages);
+  // What allocate_spare() would give, without looking for pages that nobody reads any more.
+  [[nodiscard]] uint64_t spare_pages() const;
   // Reserves exactly these, for a replay. kInvalid: outside, or not free.
   Result<> reserve(PageRun run, BlockQueue& lane);
   // Reserved, and never to be seen by anyone.
@@ -109,6 +114,7 @@ class SpaceMap {
   // The next run of at least `least` free pages in [from, end), in one region; none: there is none.
   Result<std::optional<PageRun>> find_free(uint64_t from, uint64_t end, uint64_t least,
                                            uint64_t most, BlockQueue& lane);
+  Result<PageRun> allocate_locked(uint64_t most, BlockQueue& lane);
   void set_busy(PageRun run, bool busy);
   void set_stale(PageRun run, bool stale);
   Result<DiskMapPointer> write_page(size_t level, uint64_t index, uint64_t generation,
@@ -122,6 +128,7 @@ class SpaceMap {
   std::vector<std::vector<DiskMapPointer>> pointers_;  // by level: of bitmaps, of tables, ...
   std::deque<Resting> resting_;
   uint64_t free_ = 0;
+  uint64_t withheld_ = 0;
   uint64_t resting_count_ = 0;
   uint64_t stale_count_ = 0;
   uint64_t cursor_ = 0;  // where allocation goes on

@@ -19,6 +19,10 @@
 // of checksummed pages (tree_merge.h, space_map.h). After a crash the ring is replayed. What lies
 // where is in docs/kv-format.md.
 //
+// A store that is full refuses what grows it (kNoSpace); what only deletes goes on, unless a
+// snapshot or a reader holds what is deleted or one transaction changes more pages than are in
+// reserve, and snapshots and branches can always be removed (store_space.cc).
+//
 // Any thread. The device outlives the store, the store its sessions. Errors: kIo: the medium failed
 // or a page is not what was written there (it says which); after a failed write or flush every
 // later transaction fails until the store is opened again, reads go on.
@@ -66,7 +70,7 @@ struct StoreStat {
   uint64_t pages = 0;  // of the disk
   uint64_t free = 0;
   uint64_t resting = 0;  // freed, and still being looked at
-  uint64_t leaf = 0;     // of the branches
+  uint64_t leaf = 0;     // of the branches; what several share, of the oldest
   uint64_t inner = 0;
   uint64_t value = 0;     // of values too long for a leaf
   uint64_t snapshot = 0;  // held by snapshots alone, or reserved
@@ -169,9 +173,15 @@ class TreeStore {
   bool await_checkpoint();
   void fail_store(const Error& error);
   [[nodiscard]] Result<> failure() const;
-  [[nodiscard]] bool is_tight(const Memtable& memtable, bool grows) const;
-  [[nodiscard]] uint64_t reserve_pages() const;
   void tidy_memory();
+
+  // space (store_space.cc)
+  // What is to be done with the free pages, the reserve among them.
+  enum class Use : uint8_t { kGrow, kShrink, kRelease };
+  [[nodiscard]] bool is_tight(Use use);
+  uint64_t withhold_space();
+  [[nodiscard]] uint64_t pages_to_carry(const State& state) const;
+  [[nodiscard]] uint64_t reserve_pages(Use use) const;
   // Whether a segment more would begin to use up the reserve.
   [[nodiscard]] bool is_low() const;
 
@@ -182,11 +192,14 @@ class TreeStore {
     std::shared_ptr<Memtable> memtable;
     uint64_t sequence = 0;
     RingLog::Position ring;
-    bool grows = false;  // it may be refused for want of space
+    Use use = Use::kRelease;  // what may be refused leaves something in reserve
   };
-  // Only if something changed since the last one, or there is an edit. Precondition: nothing of
-  // this thread is pinned; `slot` is its own.
-  Result<> checkpoint(PageReader& reader, Epochs::Slot& slot, const Edit& edit);
+  // Only if something changed since the last one, or there is an edit; one that releases space is
+  // made without the rest if that does not fit. Precondition: nothing of this thread is pinned;
+  // `slot` is its own.
+  Result<> checkpoint(PageReader& reader, Epochs::Slot& slot, const Edit& edit, Use use);
+  Result<bool> carry_memory(std::unique_lock<std::mutex>& writer, PageReader& reader,
+                            Epochs::Slot& slot, const Edit& edit, Use use);
   Result<Cut> freeze(PageReader& reader);
   Result<> carry(const Cut& cut, PageReader& reader, const Edit& edit);
   Result<> write_superblock(const State& state, const Durable& durable, BlockQueue& lane);

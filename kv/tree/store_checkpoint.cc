@@ -46,19 +46,41 @@ Result<TreeStore::Cut> TreeStore::freeze(PageReader& reader) {
   return cut;
 }
 
-Result<> TreeStore::checkpoint(PageReader& reader, Epochs::Slot& slot, const Edit& edit) {
-  TRY_VOID(failure());
-  std::unique_lock writer(writer_mutex_);
-  const std::lock_guard lock(checkpoint_mutex_);
+// False: there was nothing. Precondition: the writer's lock, which is let go, and the
+// checkpointer's.
+Result<bool> TreeStore::carry_memory(std::unique_lock<std::mutex>& writer, PageReader& reader,
+                                     Epochs::Slot& slot, const Edit& edit, Use use) {
   // One that was given up goes first.
   if (state_.load(std::memory_order_acquire)->frozen) TRY_VOID(carry(stuck_, reader, nullptr));
   {
     const Pin pinned(epochs_, slot);
-    if (state_.load(std::memory_order_acquire)->active->empty() && edit == nullptr) return {};
+    if (state_.load(std::memory_order_acquire)->active->empty() && edit == nullptr) return false;
     stuck_ = TRY(freeze(reader));
   }
   writer.unlock();
-  TRY_VOID(carry(stuck_, reader, edit));
+  Cut cut = stuck_;
+  cut.use = use;
+  TRY_VOID(carry(cut, reader, edit));
+  return true;
+}
+
+Result<> TreeStore::checkpoint(PageReader& reader, Epochs::Slot& slot, const Edit& edit, Use use) {
+  TRY_VOID(failure());
+  std::unique_lock writer(writer_mutex_);
+  const std::lock_guard lock(checkpoint_mutex_);
+  const auto carried = carry_memory(writer, reader, slot, edit, use);
+  if (!carried) {
+    const bool alone =
+        carried.error().code == Errc::kNoSpace && edit != nullptr && use == Use::kRelease;
+    if (!alone) return tl::make_unexpected(carried.error());
+    // The trees and the ring stay as they are.
+    const Cut nothing{.memtable = std::make_shared<Memtable>(),
+                      .sequence = on_disk_.sequence,
+                      .ring = on_disk_.ring};
+    TRY_VOID(carry(nothing, reader, edit));
+  } else if (!*carried) {
+    return {};
+  }
   const uint64_t above = discard_above_bytes_ / kPageBytes;
   discard_freed(reader.lane(), above == 0 ? 0 : above + checkpoint_needs_);
   return {};
@@ -79,15 +101,14 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
       for (const PageRun& run : segments_of(changes, layout_.pages)) merge.free_value(run);
       continue;
     }
-    branch->root =
-        TRY(merge_branch(branch->root, branch->held, std::move(changes), reader, writer, merge));
+    branch->root = TRY(merge_branch(*branch, std::move(changes), reader, writer, merge));
   }
   if (edit != nullptr) {
     TRY_VOID(writer.finish());  // what it reads was just written
     TRY_VOID(edit(next, merge));
   }
   next.catalogue = TRY(merge_catalogue(before, next, merge));
-  if (cut.grows && space_->free_pages() + merge.freed_pages() < reserve_pages())
+  if (space_->free_pages() + merge.freed_pages() < reserve_pages(cut.use))
     return fail(Errc::kNoSpace, "the store is full");
   if (Result<> written = writer.finish(); !written) {
     fail_store(written.error());
@@ -124,7 +145,7 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
     state.branches = next.branches;
     state.snapshots = next.snapshots;
     state.last_branch = next.last_branch;
-    state.frozen = nullptr;
+    if (state.frozen == cut.memtable) state.frozen = nullptr;
     if (state.active == cut.memtable) {
       state.active = std::make_shared<Memtable>();
       state.active->visible.store(cut.sequence);
@@ -238,6 +259,8 @@ void TreeStore::stop_thread() {
   thread_.join();
 }
 
-Result<> Session::checkpoint() { return store_.checkpoint(reader_, *writing_, nullptr); }
+Result<> Session::checkpoint() {
+  return store_.checkpoint(reader_, *writing_, nullptr, TreeStore::Use::kRelease);
+}
 
 }  // namespace splitring::kv

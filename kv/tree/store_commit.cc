@@ -135,34 +135,18 @@ Result<> TreeStore::wait_durable(uint64_t sequence, BlockQueue& lane) {
   return {};
 }
 
-uint64_t TreeStore::reserve_pages() const {
-  return std::max<uint64_t>(16, (layout_.data_end - layout_.data_first) / 32);
-}
-
-bool TreeStore::is_low() const {
-  return space_->free_pages() < reserve_pages() + kSegmentBytes / kPageBytes;
-}
-
-// Whether the pages that a checkpoint of `memtable` may need, at the worst, could be missing. What
-// only removes may use the reserve.
-bool TreeStore::is_tight(const Memtable& memtable, bool grows) const {
-  const uint64_t keys = memtable.keys();
-  const auto leaves = static_cast<uint64_t>(std::max<int64_t>(0, leaf_pages_.load()));
-  const auto inners = static_cast<uint64_t>(std::max<int64_t>(0, inner_pages_.load()));
-  const uint64_t worst =
-      std::min(keys, leaves) + 3 * memtable.bytes() / kPageBytes + std::min(4 * keys, inners) + 64;
-  return space_->free_pages() < worst + (grows ? reserve_pages() : 0);
-}
-
 Result<> Session::with_tx(const Body& body, Durability durability) {
   if (store_.read_only_) return fail(Errc::kPermission, "the store was opened to be read only");
   TRY_VOID(store_.failure());
   const uint64_t changes = TRY(run_tx(body, durability));
   if (changes > TreeStore::kMostReplayedChanges / 2 ||
-      store_.ring_is_long_.load(std::memory_order_relaxed))
-    return store_.has_thread_ ? store_.wake_thread()
-                              : store_.checkpoint(reader_, *writing_, nullptr);
-  if (store_.has_thread_ && changes > TreeStore::kWorthCarrying) store_.watch_for_idleness();
+      store_.ring_is_long_.load(std::memory_order_relaxed)) {
+    if (store_.has_thread_) return store_.wake_thread();
+    // It is committed, whether there is space for a checkpoint or not.
+    if (auto done = checkpoint(); !done && done.error().code != Errc::kNoSpace) return done;
+  } else if (store_.has_thread_ && changes > TreeStore::kWorthCarrying) {
+    store_.watch_for_idleness();
+  }
   return {};
 }
 
@@ -225,8 +209,9 @@ bool TreeStore::await_checkpoint() {
 // Into what is pending for the ring; or, when there is no room for that, into the trees at once.
 // Precondition: the writer's lock.
 Result<> Session::commit(Transaction& tx, Durability durability) {
+  const auto use = tx.grows_ ? TreeStore::Use::kGrow : TreeStore::Use::kShrink;
   do {
-    if (store_.is_tight(tx.memtable_, tx.grows_)) break;
+    if (store_.is_tight(use)) break;
     if (TRY(append_to_ring(tx, durability))) return {};
   } while (store_.await_checkpoint());
   return commit_by_checkpoint(tx);
@@ -266,7 +251,7 @@ Result<> Session::commit_by_checkpoint(Transaction& tx) {
   TreeStore::Cut cut;
   cut.memtable = store_.state_.load(std::memory_order_acquire)->active;
   cut.sequence = tx.sequence_;
-  cut.grows = tx.grows_;
+  cut.use = tx.grows_ ? TreeStore::Use::kGrow : TreeStore::Use::kShrink;
   {
     const std::lock_guard log(store_.log_mutex_);
     cut.ring = store_.ring_.end();

@@ -132,12 +132,16 @@ TreeStore::TreeStore(BlockDevice& device, const DiskSuperblock& super, const Sto
              .durable = super.ring_position}) {
   checkpoint_bytes_ = std::min(layout_.ring_pages * kPageBytes * 3 / 8, kMostReplayedBytes / 2);
   active_from_ = super.ring_position;
+  // Counts are for show; what makes no sense was written by a version that counted wrongly.
+  const auto count = [&](uint64_t pages) {
+    return pages < layout_.pages ? static_cast<int64_t>(pages) : int64_t{0};
+  };
   on_disk_ = {.map_root = super.map_root,
               .ring = ring_.end(),
               .sequence = super.sequence,
-              .leaf_pages = static_cast<int64_t>(uint64_t{super.leaf_pages}),
-              .inner_pages = static_cast<int64_t>(uint64_t{super.inner_pages}),
-              .value_pages = static_cast<int64_t>(uint64_t{super.value_pages})};
+              .leaf_pages = count(super.leaf_pages),
+              .inner_pages = count(super.inner_pages),
+              .value_pages = count(super.value_pages)};
   leaf_pages_ = on_disk_.leaf_pages;
   inner_pages_ = on_disk_.inner_pages;
   value_pages_ = on_disk_.value_pages;
@@ -210,6 +214,7 @@ Result<std::unique_ptr<TreeStore>> TreeStore::open(BlockDevice& device,
   TRY_VOID(store->read_catalogue(reader, super, *state));
   TRY_VOID(store->replay(*lane, *state));
   store->publish([&](State& next) { next = *state; });
+  store->withhold_space();
   if (options.background && !read_only) {
     store->has_thread_ = true;
     store->thread_ = std::thread([&kept = *store] { kept.run_checkpoints(); });
@@ -312,9 +317,12 @@ StoreStat TreeStore::stat() const {
   stat.pages = layout_.pages;
   stat.free = space_->free_pages();
   stat.resting = space_->resting_pages();
-  stat.leaf = static_cast<uint64_t>(leaf_pages_.load());
-  stat.inner = static_cast<uint64_t>(inner_pages_.load());
-  stat.value = static_cast<uint64_t>(value_pages_.load());
+  const auto count = [](int64_t pages) {
+    return static_cast<uint64_t>(std::max<int64_t>(pages, 0));
+  };
+  stat.leaf = count(leaf_pages_.load());
+  stat.inner = count(inner_pages_.load());
+  stat.value = count(value_pages_.load());
   stat.ring = layout_.ring_pages;
   stat.map = layout_.map_pages;
   stat.high_water = space_->high_water();

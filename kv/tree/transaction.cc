@@ -18,7 +18,7 @@ uint32_t raw(TreeId tree) { return static_cast<uint32_t>(tree); }
 Result<> StagedValue::write(uint64_t offset, Bytes bytes, BlockQueue& lane) {
   while (!bytes.empty()) {
     const uint64_t wanted = (bytes.size() + kPageBytes - 1) / kPageBytes;
-    const PageRun run = TRY(space_->allocate(wanted, lane));
+    const PageRun run = TRY(space_->allocate_spare(wanted, lane));
     const size_t count = std::min<size_t>(bytes.size(), run.count * kPageBytes);
     parts.push_back({offset,
                      {.page = run.first,

@@ -76,8 +76,11 @@ void remove_common(std::vector<Pointer>& a, std::vector<Pointer>& b) {
   std::erase_if(b, [&](const Pointer& pointer) { return in_a.contains(pointer.page); });
 }
 
+using Seen = std::unordered_set<uint64_t>;
+
+// Precondition: what is in `seen` is of this tree, too.
 Result<std::vector<Pointer>> children_of(const std::vector<Pointer>& row, unsigned level,
-                                         PageReader& reader) {
+                                         Seen& seen, PageReader& reader) {
   std::vector<Pointer> children;
   const auto memory = TRY(LaneMemory::allocate(reader.lane(), kGroup * kPageBytes));
   for (size_t first = 0; first < row.size(); first += kGroup) {
@@ -85,7 +88,12 @@ Result<std::vector<Pointer>> children_of(const std::vector<Pointer>& row, unsign
     TRY_VOID(reader.copy(std::span(row).subspan(first, count), level, memory.bytes().data()));
     for (size_t i = 0; i < count; i++) {
       const PageView view(memory.bytes().data() + i * kPageBytes);
-      for (size_t child = 0; child < view.count(); child++) children.push_back(view.child(child));
+      for (size_t child = 0; child < view.count(); child++) {
+        children.push_back(view.child(child));
+        if (!seen.insert(children.back().page).second)
+          return fail(Errc::kInvalid, "page " + std::to_string(children.back().page) +
+                                          " is in two places of one tree");
+      }
     }
   }
   return children;
@@ -96,6 +104,7 @@ Result<std::vector<Pointer>> children_of(const std::vector<Pointer>& row, unsign
 Result<PageDifference> differing_pages(const Root& before, const Root& after, PageReader& reader) {
   PageDifference difference;
   std::vector<Pointer> rows[2];
+  Seen seen[2];
   const Root* const roots[2] = {&before, &after};
   PageDifference::Side* const sides[2] = {&difference.before, &difference.after};
   for (unsigned level = std::max(before.level, after.level);; level--) {
@@ -106,7 +115,7 @@ Result<PageDifference> differing_pages(const Root& before, const Root& after, Pa
     for (size_t side = 0; side < 2; side++) {
       auto& to = level == 0 ? sides[side]->leaves : sides[side]->inner;
       to.insert(to.end(), rows[side].begin(), rows[side].end());
-      if (level != 0) rows[side] = TRY(children_of(rows[side], level, reader));
+      if (level != 0) rows[side] = TRY(children_of(rows[side], level, seen[side], reader));
     }
     if (level == 0) return difference;
   }
@@ -135,13 +144,19 @@ Result<> differing_keys(const Root& before, const Root& after, PageReader& reade
   return {};
 }
 
-Result<std::vector<PageRun>> pages_of_one(const Root& tree, const Root& other, uint64_t since,
-                                          PageReader& reader) {
+Result<OwnPages> pages_of_one(const Root& tree, const Root& other, uint64_t since,
+                              PageReader& reader) {
   const PageDifference pages = TRY(differing_pages(tree, other, reader));
-  std::vector<PageRun> runs;
-  for (const auto* const row : {&pages.before.inner, &pages.before.leaves})
-    for (const Pointer& pointer : *row)
-      if (pointer.birth > since) runs.push_back({pointer.page, 1});
+  OwnPages own;
+  const auto add = [&](const std::vector<Pointer>& row, int64_t& count) {
+    for (const Pointer& pointer : row) {
+      if (pointer.birth <= since) continue;
+      own.runs.push_back({pointer.page, 1});
+      count++;
+    }
+  };
+  add(pages.before.inner, own.counts.inner_pages);
+  add(pages.before.leaves, own.counts.leaf_pages);
   std::unordered_set<uint64_t> kept;
   const auto each_segment = [&](const std::vector<Pointer>& leaves,
                                 const std::function<void(const Segment&)>& use) -> Result<> {
@@ -155,10 +170,11 @@ Result<std::vector<PageRun>> pages_of_one(const Root& tree, const Root& other, u
   TRY_VOID(
       each_segment(pages.after.leaves, [&](const Segment& segment) { kept.insert(segment.page); }));
   TRY_VOID(each_segment(pages.before.leaves, [&](const Segment& segment) {
-    if (segment.birth > since && !kept.contains(segment.page))
-      runs.push_back({segment.page, segment.pages()});
+    if (segment.birth <= since || kept.contains(segment.page)) return;
+    own.runs.push_back({segment.page, segment.pages()});
+    own.counts.value_pages += static_cast<int64_t>(segment.pages());
   }));
-  return runs;
+  return own;
 }
 
 }  // namespace splitring::kv

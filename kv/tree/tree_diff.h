@@ -3,8 +3,9 @@
 //
 // A page that two trees share is at the same level in both, and if its parent is not shared in one
 // tree it is not in the other either: so each level's differing pages are found among the children
-// of the level above, without looking at any key. One thread; the roots are pinned by a view or by
-// the checkpointer's lock.
+// of the level above, without looking at any key. A page that one tree names twice is refused
+// (kInvalid): there are never more of them than the store has. One thread; the roots are pinned by
+// a view or by the checkpointer's lock.
 #pragma once
 
 #include <functional>
@@ -36,7 +37,11 @@ Result<> differing_keys(const Root& before, const Root& after, PageReader& reade
 
 // Pages of `tree`, and of values in it, that `other` does not have and that were born after
 // `since`.
-Result<std::vector<PageRun>> pages_of_one(const Root& tree, const Root& other, uint64_t since,
-                                          PageReader& reader);
+struct OwnPages {
+  std::vector<PageRun> runs;
+  TreeMerge::Counts counts;
+};
+Result<OwnPages> pages_of_one(const Root& tree, const Root& other, uint64_t since,
+                              PageReader& reader);
 
 }  // namespace splitring::kv

@@ -1,8 +1,8 @@
 #include "kv/tree/tree_merge.h"
 
 #include <algorithm>
-#include <cassert>
 
+#include "kv/tree/page_division.h"
 #include "kv/tree/payload.h"
 
 namespace splitring::kv {
@@ -76,8 +76,14 @@ Result<uint64_t> TreeMerge::new_page() {
   return page;
 }
 
+void TreeMerge::uncount(const Counts& gone) {
+  counts_.leaf_pages -= gone.leaf_pages;
+  counts_.inner_pages -= gone.inner_pages;
+  counts_.value_pages -= gone.value_pages;
+}
+
 void TreeMerge::let_go(const Pointer& pointer, unsigned level) {
-  (level == 0 ? counts_.leaf_pages : counts_.inner_pages)--;
+  if (pointer.birth > origin_) (level == 0 ? counts_.leaf_pages : counts_.inner_pages)--;
   if (pointer.birth <= held_) return;
   reader_.cache().age(pointer.page);
   if (!freed_.empty() && freed_.back().first + freed_.back().count == pointer.page)
@@ -107,24 +113,10 @@ Result<> TreeMerge::pack(const Contents& contents, unsigned level, std::string_v
                          Contents& out) {
   const auto& entries = contents.entries;
   if (entries.empty()) return {};
-  const uint8_t kind = kind_of(level);
-  const size_t prefix = common_prefix(entries.front().key, entries.back().key);
-  const size_t room = page_room(prefix);
-  const size_t total = contents.bytes - prefix * entries.size();
-  const size_t pages = (total + room - 1) / room;
-  const size_t fair = (total + pages - 1) / pages;
   // Who reads goes on finding in memory what was there.
   const bool wanted = level > 0 || contents.cached * 2 > contents.sources;
   size_t first = 0;
-  while (first < entries.size()) {
-    size_t end = first;
-    size_t bytes = 0;
-    while (end < entries.size()) {
-      const size_t more = entry_bytes(entries[end], kind, prefix);
-      if (end != first && (bytes + more > room || bytes + more / 2 > fair)) break;
-      bytes += more;
-      end++;
-    }
+  for (const size_t end : divide_into_pages(entries, kind_of(level))) {
     const auto part = std::span(entries).subspan(first, end - first);
     const Pointer pointer = TRY(write(part, level, wanted));
     const std::string_view separator =
@@ -172,7 +164,7 @@ Result<> TreeMerge::replaced(std::string_view key, Bytes old, const Change& chan
   }
   const auto segment = Segment::parse(old, reader_.pages());
   if (!segment) return fail(Errc::kInvalid, "a value's segment is malformed");
-  counts_.value_pages -= static_cast<int64_t>(segment->pages());
+  if (segment->birth > origin_) counts_.value_pages -= static_cast<int64_t>(segment->pages());
   if (segment->birth > held_) freed_.push_back({segment->page, segment->pages()});
   return {};
 }
@@ -202,10 +194,38 @@ Result<> TreeMerge::leaf_contents(const std::byte* page, std::span<const Change>
   return {};
 }
 
+TreeMerge::Bounds TreeMerge::Parent::of(size_t child) const {
+  Bounds of;
+  if (child == 0)
+    of.from = bounds.from;
+  else
+    view.copy_key(child, of.from);
+  if (child + 1 == view.count())
+    of.to = bounds.to;
+  else
+    view.copy_key(child + 1, of.to.emplace());
+  return of;
+}
+
+// A store may be hostile; and what is packed together must be in order.
+Result<> TreeMerge::check_bounds(const Pointer& pointer, const std::byte* page,
+                                 const Bounds& bounds) {
+  const PageView view(page);
+  view.copy_key(0, key_);
+  bool good = key_ >= bounds.from;
+  view.copy_key(view.count() - 1, key_);
+  good = good && (!bounds.to || key_ < *bounds.to);
+  if (good) return {};
+  return fail(Errc::kInvalid, "page " + std::to_string(pointer.page) +
+                                  " has keys that its parent does not lead to");
+}
+
 Result<> TreeMerge::contents_of(const Pointer& pointer, const std::byte* page, unsigned level,
-                                std::span<const Change> changes, Contents& out) {
+                                const Bounds& bounds, std::span<const Change> changes,
+                                Contents& out) {
+  TRY_VOID(check_bounds(pointer, page, bounds));
   TRY_VOID(level == 0 ? leaf_contents(page, changes, out)
-                      : inner_contents(page, level, changes, out));
+                      : inner_contents(page, level, bounds, changes, out));
   out.sources++;
   if (reader_.cache().peek(pointer.page) != nullptr) out.cached++;
   let_go(pointer, level);
@@ -213,29 +233,33 @@ Result<> TreeMerge::contents_of(const Pointer& pointer, const std::byte* page, u
 }
 
 // Takes a neighbour in, so that it is not left alone with too little.
-Result<> TreeMerge::absorb(const Pointer& pointer, unsigned level, Contents& into) {
+Result<> TreeMerge::absorb(const Pointer& pointer, unsigned level, const Bounds& bounds,
+                           Contents& into) {
   into.pages.push_back(std::make_unique_for_overwrite<std::byte[]>(kPageBytes * 2));
   const auto start = reinterpret_cast<uintptr_t>(into.pages.back().get());
   std::byte* const page = into.pages.back().get() + (round_up(start, kPageBytes) - start);
   TRY_VOID(reader_.copy(std::span(&pointer, 1), level, page));
-  return contents_of(pointer, page, level, {}, into);
+  return contents_of(pointer, page, level, bounds, {}, into);
 }
 
-Result<> TreeMerge::pass_untouched(const PageView& view, size_t child, Run& run, Contents& out) {
-  const unsigned below = view.level() - 1;
+Result<> TreeMerge::pass_untouched(const Parent& parent, size_t child, Run& run, Contents& out) {
+  const unsigned below = parent.view.level() - 1;
+  const Pointer pointer = parent.view.child(child);
   if (run.open && run.contents.bytes < kUnderfull)
-    return absorb(view.child(child), below, run.contents);
+    return absorb(pointer, below, parent.of(child), run.contents);
   TRY_VOID(close(run, below, out));
-  out.add({.key = out.text.join(view.prefix(), view.suffix(child)),
-           .payload = {},
-           .child = view.child(child)},
-          kInnerPage);
+  // The first one's key is as low as any that may be in it: its page may come behind another.
+  const std::string_view key = child == 0
+                                   ? out.text.join(parent.bounds.from, {})
+                                   : out.text.join(parent.view.prefix(), parent.view.suffix(child));
+  out.add({.key = key, .payload = {}, .child = pointer}, kInnerPage);
   return {};
 }
 
 // A group of touched children, and the untouched ones before and between them.
-Result<> TreeMerge::touched_contents(const PageView& view, std::span<const Touched> touched,
+Result<> TreeMerge::touched_contents(const Parent& parent, std::span<const Touched> touched,
                                      Run& run, size_t& next_child, Contents& out) {
+  const PageView& view = parent.view;
   const unsigned below = view.level() - 1;
   std::vector<Pointer> pointers;
   for (const Touched& part : touched) pointers.push_back(view.child(part.child));
@@ -248,12 +272,13 @@ Result<> TreeMerge::touched_contents(const PageView& view, std::span<const Touch
   }
   TRY_VOID(reader_.copy(pointers, below, memory.bytes().data()));
   for (size_t i = 0; i < touched.size(); i++) {
-    while (next_child < touched[i].child) TRY_VOID(pass_untouched(view, next_child++, run, out));
+    while (next_child < touched[i].child) TRY_VOID(pass_untouched(parent, next_child++, run, out));
+    const Bounds bounds = parent.of(touched[i].child);
     if (!run.open) {
       run.open = true;
-      view.copy_key(touched[i].child, run.lower);
+      run.lower = bounds.from;
     }
-    TRY_VOID(contents_of(pointers[i], memory.bytes().data() + i * kPageBytes, below,
+    TRY_VOID(contents_of(pointers[i], memory.bytes().data() + i * kPageBytes, below, bounds,
                          touched[i].changes, run.contents));
     next_child++;
     if (run.contents.bytes > kRunBytes) TRY_VOID(close(run, below, out));
@@ -266,9 +291,10 @@ Result<> TreeMerge::touched_contents(const PageView& view, std::span<const Touch
   return {};
 }
 
-Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level,
+Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level, const Bounds& bounds,
                                    std::span<const Change> changes, Contents& out) {
-  const PageView view(page);
+  const Parent parent{PageView(page), bounds};
+  const PageView& view = parent.view;
   std::vector<Touched> touched;
   std::string next_key;
   for (size_t i = 0; i < view.count() && !changes.empty(); i++) {
@@ -286,9 +312,9 @@ Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level,
   size_t next_child = 0;
   for (size_t first = 0; first < touched.size(); first += kGroup)
     TRY_VOID(touched_contents(
-        view, std::span(touched).subspan(first, std::min(kGroup, touched.size() - first)), run,
+        parent, std::span(touched).subspan(first, std::min(kGroup, touched.size() - first)), run,
         next_child, out));
-  while (next_child < view.count()) TRY_VOID(pass_untouched(view, next_child++, run, out));
+  while (next_child < view.count()) TRY_VOID(pass_untouched(parent, next_child++, run, out));
   // Nothing follows: the one before takes it, unless that was written just now.
   if (run.open && run.contents.bytes < kUnderfull && !run.contents.entries.empty() &&
       !out.entries.empty() && out.entries.back().child.birth != generation_) {
@@ -296,7 +322,7 @@ Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level,
     out.entries.pop_back();
     out.bytes -= entry_bytes(before, kInnerPage, 0);
     Run joined{.open = true, .lower = std::string(before.key), .contents = {}};
-    TRY_VOID(absorb(before.child, level - 1, joined.contents));
+    TRY_VOID(absorb(before.child, level - 1, {joined.lower, run.lower}, joined.contents));
     for (const PageEntry& entry : run.contents.entries)
       joined.contents.add(entry, kind_of(level - 1));
     joined.contents.sources += run.contents.sources;
@@ -306,9 +332,11 @@ Result<> TreeMerge::inner_contents(const std::byte* page, unsigned level,
   return close(run, level - 1, out);
 }
 
-Result<Root> TreeMerge::merge(const Root& root, std::span<const Change> changes, uint64_t held) {
+Result<Root> TreeMerge::merge(const Root& root, std::span<const Change> changes, uint64_t held,
+                              uint64_t origin) {
   if (changes.empty()) return root;
   held_ = held;
+  origin_ = origin;
   Contents contents;
   unsigned level = 0;
   if (root.pointer) {
@@ -318,7 +346,7 @@ Result<Root> TreeMerge::merge(const Root& root, std::span<const Change> changes,
       const auto start = reinterpret_cast<uintptr_t>(contents.pages.back().get());
       std::byte* const page = contents.pages.back().get() + (round_up(start, kPageBytes) - start);
       TRY_VOID(reader_.copy(std::span(&root.pointer, 1), level, page));
-      return contents_of(root.pointer, page, level, changes, contents);
+      return contents_of(root.pointer, page, level, {}, changes, contents);
     }());
   } else {
     for (const Change& change : changes)

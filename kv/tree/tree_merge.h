@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,13 +52,18 @@ class TreeMerge {
   TreeMerge& operator=(const TreeMerge&) = delete;
 
   // Pages born after `held` belong to this tree alone and are freed when they are replaced; older
-  // ones are a snapshot's. Precondition: sorted, no key twice. kNoSpace; kIo.
-  Result<Root> merge(const Root& root, std::span<const Change> changes, uint64_t held);
+  // ones are a snapshot's. Those born up to `origin` are counted with the tree that it began as.
+  // Precondition: sorted, no key twice. kNoSpace; kIo; kInvalid: a page has keys that its parent
+  // does not lead to.
+  Result<Root> merge(const Root& root, std::span<const Change> changes, uint64_t held,
+                     uint64_t origin);
 
   // Values elsewhere that are gone, by number; since the last call.
   std::vector<uint64_t> take_ended() { return std::move(ended_); }
   // A page run of a value that no tree names any more.
   void free_value(const PageRun& run) { freed_.push_back(run); }
+  // Of a tree that is gone.
+  void uncount(const Counts& gone);
 
   [[nodiscard]] uint64_t freed_pages() const;
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -95,16 +101,28 @@ class TreeMerge {
     size_t child;
     std::span<const Change> changes;
   };
+  // The keys that a page may have.
+  struct Bounds {
+    std::string from;
+    std::optional<std::string> to;  // before it; none: to the last
+  };
+  struct Parent {
+    PageView view;
+    const Bounds& bounds;
+    // Its first child has all keys from its own first one on, whatever stands beside the child.
+    [[nodiscard]] Bounds of(size_t child) const;
+  };
 
+  Result<> check_bounds(const Pointer& pointer, const std::byte* page, const Bounds& bounds);
   Result<> contents_of(const Pointer& pointer, const std::byte* page, unsigned level,
-                       std::span<const Change> changes, Contents& out);
+                       const Bounds& bounds, std::span<const Change> changes, Contents& out);
   Result<> leaf_contents(const std::byte* page, std::span<const Change> changes, Contents& out);
-  Result<> inner_contents(const std::byte* page, unsigned level, std::span<const Change> changes,
-                          Contents& out);
-  Result<> touched_contents(const PageView& view, std::span<const Touched> touched, Run& run,
+  Result<> inner_contents(const std::byte* page, unsigned level, const Bounds& bounds,
+                          std::span<const Change> changes, Contents& out);
+  Result<> touched_contents(const Parent& parent, std::span<const Touched> touched, Run& run,
                             size_t& next_child, Contents& out);
-  Result<> pass_untouched(const PageView& view, size_t child, Run& run, Contents& out);
-  Result<> absorb(const Pointer& pointer, unsigned level, Contents& into);
+  Result<> pass_untouched(const Parent& parent, size_t child, Run& run, Contents& out);
+  Result<> absorb(const Pointer& pointer, unsigned level, const Bounds& bounds, Contents& into);
   Result<> close(Run& run, unsigned level, Contents& out);
   Result<> put(const Change& change, Contents& out);
   Result<> replaced(std::string_view key, Bytes old, const Change& change);
@@ -120,6 +138,8 @@ class TreeMerge {
   SpaceMap& space_;
   const uint64_t generation_;
   uint64_t held_ = 0;
+  uint64_t origin_ = 0;
+  std::string key_;              // scratch
   PageRun room_;                 // allocated, its first pages not yet used
   std::vector<PageRun> used_;    // pages of trees
   std::vector<PageRun> values_;  // of segments that came into the tree

@@ -68,5 +68,39 @@ TEST(TreeStorePack, APageWhosePrefixIsLongerThanItsNeighboursHasRoomForItsEntrie
   }
 }
 
+// Where whole inner pages were emptied, what comes in later lies below the first key of the page
+// that is left; it must not be lost when that page comes to stand behind another.
+TEST(TreeStorePack, KeysThatComeIntoAnEmptiedRangeAreFoundAgain) {
+  const auto key = [](int i) { return "key" + std::to_string(100'000 + i); };
+  OpenStore open;
+  Model model;
+  for (int i = 0; i < 6000; i++) model[key(i)] = std::string(900, 'x');
+  for (int i = 0; i < 6000; i += 500) {
+    Model part(model.lower_bound(key(i)), model.lower_bound(key(i + 500)));
+    ASSERT_TRUE(put_all(*open.session, part));
+  }
+  ASSERT_TRUE(open.session->checkpoint());
+  const auto remove = [&](int from, int to, int keep) {
+    ASSERT_TRUE(open.session->with_tx([&](Transaction& tx) -> Result<> {
+      for (int i = from; i < to; i++) {
+        if (keep != 0 && i % keep == 0) continue;
+        model.erase(key(i));
+        TRY_VOID(tx.remove(kDefaultTree, key(i)));
+      }
+      return {};
+    }));
+    ASSERT_TRUE(open.session->checkpoint());
+  };
+  for (const int from : {1000, 3100}) remove(from, from + 1400, 0);
+  Model late;
+  for (int i = 1000; i < 4500; i += 7) late[key(i)] = std::string(30, 'l');
+  ASSERT_TRUE(put_all(*open.session, late));
+  for (const auto& [name, value] : late) model[name] = value;
+  ASSERT_TRUE(open.session->checkpoint());
+  open.expect_whole(model);
+  for (int from = 0; from < 6000; from += 600) remove(from, from + 600, 21);
+  open.expect_whole(model);
+}
+
 }  // namespace
 }  // namespace splitring::test
