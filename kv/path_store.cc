@@ -78,7 +78,10 @@ Result<std::vector<Child>> PathStore::do_list(const std::string& key) {
     }
     if (shown) children.push_back({name, {.kind = Kind::kDictionary, .size = 0}});
     // Over all that is in it: '0' comes directly behind '/'.
-    more = TRY(cursor.seek(start + name + '0'));
+    const std::string behind = start + name + '0';
+    more = TRY(cursor.seek(behind));
+    if (more && cursor.key() < behind)
+      return fail(Errc::kInvalid, "the keys of the store are out of order; see kv check");
   }
   return children;
 }

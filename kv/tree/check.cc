@@ -81,8 +81,9 @@ Result<> StoreCheck::tree(const Root& root, const std::string& whose) {
 Result<> StoreCheck::page(const Pointer& pointer, unsigned level, std::string_view from,
                           const std::string* to) {
   const std::string name = page_text(pointer.page) + " of " + whose_;
-  if (!seen_trees_.insert(pointer.page).second) return {};  // a snapshot has it too
-  if (!use(pointer.page, 1, name)) return {};
+  // Of one that a snapshot has too, or that is named where it does not belong, only the keys.
+  const bool is_new = seen_trees_.insert(pointer.page).second;
+  if (is_new && !use(pointer.page, 1, name)) return {};
   const auto memory = TRY(LaneMemory::allocate(session_.reader_.lane(), kPageBytes));
   const std::byte* const bytes = memory.bytes().data();
   if (const auto read = session_.reader_.lane().read(sector_of_page(pointer.page), memory.bytes());
@@ -105,6 +106,7 @@ Result<> StoreCheck::page(const Pointer& pointer, unsigned level, std::string_vi
   view.copy_key(view.count() - 1, last);
   if (first < from || (to != nullptr && last >= *to))
     problem(name + " has keys that its parent does not lead to");
+  if (!is_new) return {};
   return level == 0 ? leaf_page(bytes) : inner_page(bytes, level, from, to);
 }
 
