@@ -23,9 +23,10 @@ SUPPORT = Path(__file__).resolve().parent / "support"
 os.environ.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/leaks.supp")
 os.environ.setdefault("TSAN_OPTIONS", f"print_suppressions=0:suppressions={SUPPORT}/races.supp")
 
-# A shell starts what it leaves in the background with SIGINT ignored, and programs that find it so
-# let it be: tests of Ctrl-C would wait for ever.
+# A shell starts what it leaves in the background with SIGINT ignored, nohup what it starts with
+# SIGHUP, and programs that find it so let it be: tests of Ctrl-C and reloads would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def run_binary(path, totals):
