@@ -27,6 +27,11 @@ class BackendJournals : public ::testing::Test {
     options.journal_directory = folder / "rings";
     return options;
   }
+  [[nodiscard]] BackendOptions impatient() const {
+    BackendOptions impatient = options();
+    impatient.busy_patience = std::chrono::milliseconds(0);
+    return impatient;
+  }
   [[nodiscard]] std::filesystem::path journal(int queue = 0) const {
     return folder / "rings" / ("vbd-1-51712-" + std::to_string(queue));
   }
@@ -146,9 +151,7 @@ TEST_F(BackendJournals, NothingIsAtRestWhoseImageHangs) {
 
 // A process that hangs in the kernel, on storage that does, holds the lock of its image.
 TEST_F(BackendJournals, ASuccessorWaitsForTheImageWithoutEnd) {
-  BackendOptions impatient = options();
-  impatient.busy_patience = std::chrono::milliseconds(0);
-  LiveBackend live(impatient);
+  LiveBackend live(impatient());
   HandedOver device(live);
   const auto guest = connect(device, image.uri());
   for (const bool with_journals : {true, false}) {
@@ -177,9 +180,7 @@ TEST_F(BackendJournals, ASuccessorWaitsForTheImageWithoutEnd) {
 }
 
 TEST_F(BackendJournals, ASuccessorWaitsForTheJournalOfEachQueue) {
-  BackendOptions impatient = options();
-  impatient.busy_patience = std::chrono::milliseconds(0);
-  LiveBackend live(impatient);
+  LiveBackend live(impatient());
   HandedOver device(live);
   const auto guest = connect(device, image.uri());
   live.stop();
@@ -220,9 +221,7 @@ TEST_F(BackendJournals, ASuccessorWaitsForThreads) {
 }
 
 TEST_F(BackendJournals, AGuestThatClosesDoesNotWaitForTheImage) {
-  BackendOptions impatient = options();
-  impatient.busy_patience = std::chrono::milliseconds(0);
-  LiveBackend live(impatient);
+  LiveBackend live(impatient());
   HandedOver device(live);
   const auto guest = connect(device, image.uri());
   live.stop();

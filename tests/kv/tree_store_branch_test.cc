@@ -6,10 +6,9 @@
 #include <functional>
 
 #include "blkimage/forwarding.h"
-#include "blkimage/memory_disk.h"
-#include "kv/tree/check.h"
 #include "kv/tree/page.h"
-#include "kv/tree/store.h"
+#include "tests/support/kv/open_store.h"
+#include "tests/support/must.h"
 
 namespace splitring::test {
 namespace {
@@ -49,38 +48,24 @@ class HookDisk final : public ForwardingDevice {
   };
 };
 
-struct OpenStore {
-  OpenStore() : disk(std::move(*MemoryDisk::create(Sectors::from_bytes(uint64_t{16} << 20)))) {
-    EXPECT_TRUE(TreeStore::create(disk, {.ring_bytes = 256 << 10}));
-    reopen();
-  }
-  void reopen() {
-    session.reset();
-    store.reset();
-    store = std::move(*TreeStore::open(disk, {.background = false}));
-    session = std::move(*store->session());
-  }
-  HookDisk disk;
-  std::unique_ptr<TreeStore> store;
-  std::unique_ptr<Session> session;
-};
-
-Result<> put(Session& session, const std::string& key, const std::string& value) {
-  return session.with_tx([&](Transaction& tx) { return tx.put(kDefaultTree, key, value); });
-}
-
 Errc code_of(const Result<>& result) {
   EXPECT_FALSE(result);
   return result ? Errc{} : result.error().code;
 }
 
+// Snapshot "s" stays.
+std::unique_ptr<Session> session_on_removed_branch(OpenStore& open) {
+  expect_ok(open.session->create_snapshot("s"));
+  expect_ok(open.session->create_branch("old", "s"));
+  auto left = must(open.store->session());
+  expect_ok(left->use_branch("old"));
+  expect_ok(open.session->remove_branch("old"));
+  return left;
+}
+
 TEST(TreeStoreBranch, ASessionOnARemovedBranchNeverComesToAnother) {
   OpenStore open;
-  ASSERT_TRUE(open.session->create_snapshot("s"));
-  ASSERT_TRUE(open.session->create_branch("old", "s"));
-  const auto left = std::move(*open.store->session());
-  ASSERT_TRUE(left->use_branch("old"));
-  ASSERT_TRUE(open.session->remove_branch("old"));
+  const auto left = session_on_removed_branch(open);
   EXPECT_EQ(code_of(put(*left, "key", "1")), Errc::kNotFound);
   ASSERT_TRUE(open.session->create_branch("new", "s"));
   EXPECT_EQ(code_of(put(*left, "key", "2")), Errc::kNotFound);
@@ -92,11 +77,7 @@ TEST(TreeStoreBranch, ASessionOnARemovedBranchNeverComesToAnother) {
 
 TEST(TreeStoreBranch, ASnapshotOfARemovedBranchIsNotMade) {
   OpenStore open;
-  ASSERT_TRUE(open.session->create_snapshot("s"));
-  ASSERT_TRUE(open.session->create_branch("old", "s"));
-  const auto left = std::move(*open.store->session());
-  ASSERT_TRUE(left->use_branch("old"));
-  ASSERT_TRUE(open.session->remove_branch("old"));
+  const auto left = session_on_removed_branch(open);
   EXPECT_EQ(code_of(left->create_snapshot("of nothing")), Errc::kNotFound);
   EXPECT_EQ(open.session->snapshots()->size(), 1U);
 }
@@ -138,7 +119,7 @@ TEST(TreeStoreBranch, NoNumberIsBehindTheLastOne) {
   ASSERT_TRUE(open.session->create_branch("b", "s"));
   open.session.reset();
   open.store.reset();
-  renumber_second_branch(open.disk, 0xffff'ffff);
+  renumber_second_branch(*open.disk, 0xffff'ffff);
   open.reopen();
   ASSERT_EQ(open.session->branches()->size(), 2U);
   EXPECT_EQ(code_of(open.session->create_branch("c", "s")), Errc::kLimit);
@@ -147,7 +128,9 @@ TEST(TreeStoreBranch, NoNumberIsBehindTheLastOne) {
 }
 
 TEST(TreeStoreBranch, LongValuesWrittenWhileItIsRemovedAreFreeAgain) {
-  OpenStore open;
+  auto hooked = std::make_unique<HookDisk>(must(MemoryDisk::create(Sectors::from_bytes(16 << 20))));
+  HookDisk& disk = *hooked;
+  OpenStore open(std::move(hooked), 256 << 10);
   ASSERT_TRUE(open.session->create_snapshot("s"));
   ASSERT_TRUE(open.session->create_branch("b", "s"));
   const auto other = std::move(*open.store->session());
@@ -155,7 +138,7 @@ TEST(TreeStoreBranch, LongValuesWrittenWhileItIsRemovedAreFreeAgain) {
   ASSERT_TRUE(open.session->checkpoint());
   const uint64_t free_before = open.store->stat().free + open.store->stat().resting;
   bool written = false;
-  open.disk.on_write = [&] {
+  disk.on_write = [&] {
     written = true;
     EXPECT_TRUE(put(*other, "long", std::string(1 << 20, 'x')));
     EXPECT_TRUE(put(*other, "long", std::string(1 << 20, 'y')));
@@ -164,9 +147,7 @@ TEST(TreeStoreBranch, LongValuesWrittenWhileItIsRemovedAreFreeAgain) {
   ASSERT_TRUE(written);
   ASSERT_TRUE(open.session->checkpoint());
   EXPECT_GT(open.store->stat().free + open.store->stat().resting + 16, free_before);
-  const auto report = kv::StoreCheck::run(*open.store, *open.session);
-  ASSERT_TRUE(report);
-  EXPECT_TRUE(report->clean()) << report->problems.front();
+  open.expect_clean();
 }
 
 // To make them all would take a while.

@@ -6,8 +6,8 @@
 
 #include "blkimage/memory_disk.h"
 #include "blkimage/stats_device.h"
-#include "kv/tree/check.h"
 #include "kv/tree/store.h"
+#include "tests/support/kv/open_store.h"
 
 namespace splitring::test {
 namespace {
@@ -56,11 +56,6 @@ class TreeStoreDiscard : public ::testing::Test {
     ASSERT_TRUE(session_->checkpoint());
   }
   [[nodiscard]] uint64_t discarded() const { return disk_->stats().of(Operation::kDiscard).bytes; }
-  void expect_clean() {
-    const auto report = kv::StoreCheck::run(*store_, *session_);
-    ASSERT_TRUE(report) << report.error().what;
-    EXPECT_TRUE(report->clean()) << report->problems.front();
-  }
 
   int count_ = 0;
   std::unique_ptr<StatsDevice> disk_;
@@ -84,7 +79,7 @@ TEST_F(TreeStoreDiscard, FreedSpaceIsGivenBackOnceTheCheckpointThatFreesItIsDura
   std::string value;
   EXPECT_TRUE(*session_->get(kDefaultTree, "key7", value));
   EXPECT_EQ(value, std::string(kValueBytes, 'v'));
-  expect_clean();
+  expect_clean(*store_, *session_);
 }
 
 TEST_F(TreeStoreDiscard, WhatAReaderOrASnapshotShowsIsKept) {
@@ -112,7 +107,7 @@ TEST_F(TreeStoreDiscard, WhatAReaderOrASnapshotShowsIsKept) {
   EXPECT_LT(discarded() - then, kAllBytes / 8);
   EXPECT_EQ(*session_->view_of_snapshot("t")->get(kDefaultTree, "key9"),
             std::string(kValueBytes, 'v'));
-  expect_clean();
+  expect_clean(*store_, *session_);
 }
 
 TEST_F(TreeStoreDiscard, LittleIsKeptForWhatComesNextAndGivenBackWhenTheStoreIsClosed) {
@@ -150,7 +145,7 @@ TEST_F(TreeStoreDiscard, TrimGivesBackAllThatIsFreeHoweverOld) {
   EXPECT_EQ(*trimmed, free);
   EXPECT_EQ(discarded(), free * 4096);
   EXPECT_EQ(store_->stat().free, free);
-  expect_clean();
+  expect_clean(*store_, *session_);
 }
 
 }  // namespace

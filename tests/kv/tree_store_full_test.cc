@@ -4,10 +4,7 @@
 #include <map>
 #include <random>
 
-#include "blkimage/memory_disk.h"
-#include "kv/tree/check.h"
-#include "kv/tree/session.h"
-#include "kv/tree/store.h"
+#include "tests/support/kv/open_store.h"
 
 namespace splitring::test {
 namespace {
@@ -16,45 +13,15 @@ using kv::kDefaultTree;
 using kv::Session;
 using kv::Transaction;
 using kv::TreeStore;
-using Model = std::map<std::string, std::string>;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
-struct OpenStore {
-  explicit OpenStore(uint64_t bytes = 16 * kMiB, uint64_t ring = kMiB)
-      : disk(std::move(*MemoryDisk::create(Sectors::from_bytes(bytes)))) {
-    EXPECT_TRUE(TreeStore::create(*disk, {.ring_bytes = ring}));
-    reopen();
-  }
-  void reopen() {
-    session.reset();
-    store.reset();
-    store = std::move(*TreeStore::open(*disk, {.background = false}));
-    session = std::move(*store->session());
-  }
-  Result<> put(const std::string& key, const std::string& value) {
-    return session->with_tx([&](Transaction& tx) { return tx.put(kDefaultTree, key, value); });
-  }
-  Result<> remove(const std::string& key) {
-    return session->with_tx([&](Transaction& tx) { return tx.remove(kDefaultTree, key); });
-  }
-  Result<> wipe() {
-    return session->with_tx([&](Transaction& tx) -> Result<> {
-      TRY(tx.remove_range(kDefaultTree, {}));
-      return {};
-    });
-  }
-  void expect_clean() {
-    const auto report = kv::StoreCheck::run(*store, *session);
-    ASSERT_TRUE(report) << report.error().what;
-    EXPECT_TRUE(report->clean()) << report->problems.front();
-  }
-  std::unique_ptr<MemoryDisk> disk;
-  std::unique_ptr<TreeStore> store;
-  std::unique_ptr<Session> session;
-};
-
-void expect_ok(const Result<>& result) { ASSERT_TRUE(result) << result.error().what; }
+Result<> wipe(OpenStore& open) {
+  return open.session->with_tx([&](Transaction& tx) -> Result<> {
+    TRY(tx.remove_range(kDefaultTree, {}));
+    return {};
+  });
+}
 
 void expect_done_or_full(const Result<>& result) {
   if (result) return;
@@ -80,7 +47,7 @@ int fill(OpenStore& open, size_t value_bytes, int at_once) {
 
 // Each leaves a leaf underfull at some time, which then takes in its neighbour.
 TEST(TreeStoreFull, DeletesSpreadOverAllLeavesNeverFail) {
-  OpenStore open(32 * kMiB, 2 * kMiB);
+  OpenStore open({.disk_bytes = 32 * kMiB, .ring_bytes = 2 * kMiB});
   const int keys = fill(open, 1020, 50);
   EXPECT_GT(keys, 18'000);
   constexpr int kStride = 120;
@@ -95,7 +62,7 @@ TEST(TreeStoreFull, DeletesSpreadOverAllLeavesNeverFail) {
 }
 
 TEST(TreeStoreFull, PagesOfBranchesAreCountedOnce) {
-  OpenStore open;
+  OpenStore open({.ring_bytes = kMiB});
   for (int i = 0; i < 300; i++) expect_ok(open.put(key_of(i), std::string(900, 'x')));
   expect_ok(open.session->checkpoint());
   const auto before = open.store->stat();
@@ -104,7 +71,7 @@ TEST(TreeStoreFull, PagesOfBranchesAreCountedOnce) {
   for (const char* branch : {"b1", "b2"}) {
     expect_ok(open.session->create_branch(branch, "s"));
     expect_ok(open.session->use_branch(branch));
-    expect_ok(open.wipe());
+    expect_ok(wipe(open));
     expect_ok(open.session->checkpoint());
     EXPECT_EQ(open.store->stat().leaf, before.leaf);
     for (int i = 0; i < 40; i++) expect_ok(open.put(key_of(i), std::string(4000, 'y')));
@@ -115,7 +82,7 @@ TEST(TreeStoreFull, PagesOfBranchesAreCountedOnce) {
     EXPECT_EQ(open.store->stat().leaf, before.leaf);
     EXPECT_EQ(open.store->stat().value, 0U);
   }
-  expect_ok(open.wipe());
+  expect_ok(wipe(open));
   expect_ok(open.session->checkpoint());
   EXPECT_LT(open.store->stat().leaf, 3U);  // the catalogue's
   EXPECT_GT(open.store->stat().snapshot, before.leaf - 3);
@@ -125,7 +92,7 @@ TEST(TreeStoreFull, PagesOfBranchesAreCountedOnce) {
 TEST(TreeStoreFull, ASnapshotAndABranchOfAFullStoreCanBeRemoved) {
   for (const uint64_t bytes : {kMiB, 4 * kMiB, 16 * kMiB}) {
     SCOPED_TRACE(bytes);
-    OpenStore open(bytes, bytes / 16);
+    OpenStore open({.disk_bytes = bytes, .ring_bytes = bytes / 16});
     expect_ok(open.put("other", "x"));
     const uint64_t empty = open.store->stat().free;
     const int keys = static_cast<int>(bytes >> 12);
@@ -144,7 +111,7 @@ TEST(TreeStoreFull, ASnapshotAndABranchOfAFullStoreCanBeRemoved) {
     open.reopen();
     expect_ok(open.session->remove_branch("b"));
     expect_ok(open.session->remove_snapshot("s"));
-    expect_ok(open.wipe());
+    expect_ok(wipe(open));
     expect_ok(open.session->checkpoint());
     expect_ok(open.session->checkpoint());
     open.expect_clean();
@@ -157,7 +124,7 @@ TEST(TreeStoreFull, FillingAndEmptyingInAnyOrderLosesNothing) {
   const unsigned seed = 20'262;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  OpenStore open(2 * kMiB, 128 << 10);
+  OpenStore open({.disk_bytes = 2 * kMiB, .ring_bytes = 128 << 10});
   Model model;
   int snapshots = 0;
   for (int round = 0; round < 3'000; round++) {

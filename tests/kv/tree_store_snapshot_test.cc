@@ -3,10 +3,8 @@
 #include <map>
 #include <random>
 
-#include "blkimage/memory_disk.h"
 #include "kv/tree/backup.h"
-#include "kv/tree/check.h"
-#include "kv/tree/store.h"
+#include "tests/support/kv/open_store.h"
 
 namespace splitring::test {
 namespace {
@@ -15,31 +13,6 @@ using kv::kDefaultTree;
 using kv::Session;
 using kv::Transaction;
 using kv::TreeStore;
-using Model = std::map<std::string, std::string>;
-
-struct OpenStore {
-  explicit OpenStore(uint64_t bytes = 16 << 20)
-      : disk(std::move(*MemoryDisk::create(Sectors::from_bytes(bytes)))) {
-    EXPECT_TRUE(TreeStore::create(*disk, {.ring_bytes = 256 << 10}));
-    reopen();
-  }
-  void reopen() {
-    session.reset();
-    store.reset();
-    store = std::move(*TreeStore::open(*disk, {.background = false}));
-    session = std::move(*store->session());
-  }
-  void check() {
-    const auto report = kv::StoreCheck::run(*store, *session);
-    ASSERT_TRUE(report) << report.error().what;
-    EXPECT_TRUE(report->clean()) << report->problems.front();
-  }
-  std::unique_ptr<MemoryDisk> disk;
-  std::unique_ptr<TreeStore> store;
-  std::unique_ptr<Session> session;
-};
-
-void expect_ok(const Result<>& result) { EXPECT_TRUE(result) << result.error().what; }
 
 Model contents(Result<kv::View> view) {
   EXPECT_TRUE(view) << view.error().what;
@@ -94,11 +67,11 @@ TEST(TreeStoreSnapshot, ShowsWhatWasThereAndGivesItsSpaceBack) {
     EXPECT_TRUE(contents(open.session->view()) == model);
     for (const auto& [each, then] : snapshots)
       EXPECT_TRUE(contents(open.session->view_of_snapshot(each)) == then) << each;
-    open.check();
+    open.expect_clean();
   }
   for (const auto& [name, then] : snapshots) expect_ok(open.session->remove_snapshot(name));
   EXPECT_EQ(open.session->remove_snapshot("s0").error().code, Errc::kNotFound);
-  open.check();
+  open.expect_clean();
 }
 
 TEST(TreeStoreSnapshot, ABranchGoesItsOwnWay) {
@@ -119,20 +92,20 @@ TEST(TreeStoreSnapshot, ABranchGoesItsOwnWay) {
   }
   EXPECT_TRUE(contents(open.session->view()) == main);
   EXPECT_TRUE(contents(other->view()) == side);
-  open.check();
+  open.expect_clean();
   EXPECT_EQ(open.session->remove_snapshot("start").error().code, Errc::kBusy);
   EXPECT_EQ(open.session->remove_branch("side").error().code, Errc::kBusy);
   expect_ok(open.session->remove_snapshot("of the side"));
-  open.check();
+  open.expect_clean();
   expect_ok(open.session->remove_branch("side"));
   expect_ok(open.session->remove_snapshot("start"));
-  open.check();
+  open.expect_clean();
   EXPECT_TRUE(contents(open.session->view()) == main);
   EXPECT_FALSE(other->with_tx([](Transaction& tx) { return tx.put(kDefaultTree, "a", "b"); }));
 }
 
 TEST(TreeStoreSnapshot, DiffSaysWhatChangedAndReadsNoMore) {
-  OpenStore open(64 << 20);
+  OpenStore open({.disk_bytes = 64 << 20});
   std::mt19937 random(13);
   Model before;
   for (int i = 0; i < 20; i++) change(*open.session, before, random, 500);
@@ -230,7 +203,7 @@ TEST(TreeStoreSnapshot, BackupsWholeAndSinceABaseComeBack) {
   expect_ok(restore_text(*other.session, since));
   EXPECT_TRUE(contents(other.session->view()) == model);
   EXPECT_FALSE((*other.session->view()).tree("second"));
-  other.check();
+  other.expect_clean();
 }
 
 }  // namespace

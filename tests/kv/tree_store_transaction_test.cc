@@ -5,9 +5,7 @@
 #include <map>
 #include <random>
 
-#include "blkimage/memory_disk.h"
-#include "kv/tree/check.h"
-#include "kv/tree/store.h"
+#include "tests/support/kv/open_store.h"
 #include "tests/support/sanitized.h"
 
 namespace splitring::test {
@@ -17,22 +15,6 @@ using kv::kDefaultTree;
 using kv::Session;
 using kv::Transaction;
 using kv::TreeStore;
-using Model = std::map<std::string, std::string>;
-
-struct OpenStore {
-  explicit OpenStore(uint64_t bytes = 16 << 20)
-      : disk(std::move(*MemoryDisk::create(Sectors::from_bytes(bytes)))) {
-    EXPECT_TRUE(TreeStore::create(*disk, {.ring_bytes = 256 << 10}));
-    store = std::move(*TreeStore::open(*disk, {.background = false}));
-    session = std::move(*store->session());
-  }
-  Result<> put(const std::string& key, const std::string& value) {
-    return session->with_tx([&](Transaction& tx) { return tx.put(kDefaultTree, key, value); });
-  }
-  std::unique_ptr<MemoryDisk> disk;
-  std::unique_ptr<TreeStore> store;
-  std::unique_ptr<Session> session;
-};
 
 uint64_t resident_bytes() {
   unsigned long all = 0;
@@ -95,13 +77,11 @@ TEST(TreeStoreTransaction, ThoseThatFailDisturbNoView) {
   EXPECT_TRUE(*then.get(kDefaultTree, "a", value));
   EXPECT_EQ(value, "1");
   ASSERT_TRUE(open.session->checkpoint());
-  const auto report = kv::StoreCheck::run(*open.store, *open.session);
-  ASSERT_TRUE(report);
-  EXPECT_TRUE(report->clean()) << report->problems.front();
+  open.expect_clean();
 }
 
 TEST(TreeStoreTransaction, LongValuesReplacedOverAndOverNeverFillTheStore) {
-  OpenStore open(uint64_t{32} << 20);
+  OpenStore open({.disk_bytes = uint64_t{32} << 20});
   const std::string other(size_t{4} << 20, 'o');
   ASSERT_TRUE(open.put("other", other));
   for (int i = 0; i < 40; i++) {
