@@ -19,7 +19,7 @@ COMMANDS = [["host"], ["domain", "create"], ["domain", "destroy"], ["domain", "l
             *(["kv", verb] for verb in ("create", "get", "put", "rm", "ls", "scan", "txn", "load", "dump", "stat",
                                         "trim", "check", "snapshot", "diff", "backup", "restore")),
             *(["fat", verb] for verb in ("create", "label", "info", "check", "ls", "cat", "get", "add", "put",
-                                         "mkdir", "rm", "mv", "cp", "touch", "shell"))]
+                                         "mkdir", "rm", "mv", "cp", "touch", "attr", "shell"))]
 
 
 def options_in(help_text):
@@ -66,6 +66,8 @@ class CommandLine(ProgramTest):
                  [*attach, "--domain", "1", "--wait", "1", "--no-wait"],
                  ["attach", "--domain", "1", "--vdev", "sofa", "--target", "mem:1M"],
                  ["bench", "mem:1M", "--qd", "0"], ["bench", "mem:1M", "--poll", "maybe"],
+                 ["fat", "attr", "mem:1M"], ["fat", "attr", "mem:1M", "+h"],
+                 ["fat", "attr", "mem:1M", "a", "+h", "-h"], ["fat", "attr", "mem:1M", "a", "+q"],
                  ["mount", "mem:1M"], ["mount", "mem:1M", "/", "-t", "ext4"],
                  ["mount", "mem:1M", "/", "-o", "sofa"], ["mount", "mem:1M", "/", "-o", "uid=x"],
                  ["mount", "mem:1M", "/", "-o", "ro,umask=999"]]
@@ -88,6 +90,8 @@ class CommandLine(ProgramTest):
         self.assertEqual(complete("splitring domain "), {"create", "destroy", "list"})
         self.assertEqual(complete("splitring tar "),
                          {words[1] for words in COMMANDS if words[0] == "tar"})
+        self.assertEqual(complete("splitring fat "),
+                         {words[1] for words in COMMANDS if words[0] == "fat"})
         self.assertEqual(complete("splitring kv "), {words[1] for words in COMMANDS if words[0] == "kv"})
         for words in COMMANDS:
             with self.subTest(command=words):

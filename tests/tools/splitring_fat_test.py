@@ -205,13 +205,64 @@ class SplitringFat(unittest.TestCase):
         fat("check", self.disk, "--repair")
         self.assert_sound()
 
+    def marks(self, *paths):
+        """As `attr` shows them: {path: "d-r--"}."""
+        lines = fat("attr", self.disk, *paths).stdout.decode().splitlines()
+        return {line.split("  ")[-1]: line.split()[0] for line in lines}
+
+    def test_marks_are_set_and_taken_away_and_mtools_sees_them(self):
+        fat("create", self.disk, "--size", "2M")
+        fat("put", self.disk, "-", "file", stdin=b"x")
+        fat("mkdir", self.disk, "d")
+        fat("put", self.disk, "-", "d/+h", stdin=b"x")
+        self.assertEqual(self.marks("file", "d"), {"file": "-a---", "d": "d----"})
+        for words, shown, theirs in ((("+rh",), "-arh-", "AHR"), (("-a", "+s"), "--rhs", "SHR"),
+                                     (("-rh",), "----s", "S"), (("-s", "-h", "+a"), "-a---", "A")):
+            fat("attr", self.disk, "file", *words)
+            self.assertEqual(self.marks("file"), {"file": shown})
+            said = run("mattrib", "-i", self.image, "::file").stdout.decode()
+            self.assertEqual(said.split("::")[0].replace(" ", ""), theirs)
+        run("mattrib", "+h", "+r", "-i", self.image, "::file")
+        self.assertEqual(self.marks("file"), {"file": "-arh-"})
+        fat("attr", self.disk, "+h", "-a", "--recursive", "d")
+        self.assertEqual(self.marks("d", "./d/+h"), {"d": "d--h-", "./d/+h": "---h-"})
+        fat("attr", self.disk, "/", "+s", "--recursive")
+        self.assertEqual(self.marks("--recursive", "/"),
+                         {"/": "d----", "d": "d--hs", "d/+h": "---hs", "file": "-arhs"})
+        self.assert_sound()
+
+    def test_marks_of_an_exfat_volume_are_where_its_format_has_them(self):
+        fat("create", self.disk, "--size", "2M", "--type", "exfat")
+        fat("put", self.disk, "-", "file", stdin=b"x")
+        fat("attr", self.disk, "file", "+rs", "-a")
+        self.assertEqual(self.marks("file"), {"file": "--r-s"})
+        name = self.image.read_bytes().index(b"\xc1\x00" + "file".encode("utf-16-le"))
+        entry = self.image.read_bytes()[name - 64:name]
+        self.assertEqual((entry[0], entry[4]), (0x85, 0x05))
+        run("fsck.exfat", "-n", self.image)
+
+    def test_what_is_marked_as_read_only_is_not_written_over(self):
+        fat("create", self.disk, "--size", "2M")
+        fat("put", self.disk, "-", "kept", stdin=b"kept")
+        fat("attr", self.disk, "kept", "+rh")
+        refused = fat("put", self.disk, "-", "kept", stdin=b"new", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"marked as read-only", refused.stderr)
+        fat("cp", self.disk, "kept", "copy")
+        self.assertEqual(self.marks("kept", "copy"), {"kept": "-arh-", "copy": "-arh-"})
+        self.assertEqual(fat("cat", self.disk, "kept").stdout, b"kept")
+        fat("attr", self.disk, "kept", "-r")
+        fat("put", self.disk, "-", "kept", stdin=b"new")
+        self.assertEqual(fat("cat", self.disk, "kept").stdout, b"new")
+
     def test_the_shell_obeys_a_script(self):
         fat("create", self.disk, "--size", "2M")
-        script = b"mkdir a\ncd a\nmkdir 'b c'\ntouch 'b c/x'\npwd\nmv 'b c/x' /top\ncd ..\nls\nexit\n"
+        script = b"mkdir a\ncd a\nmkdir 'b c'\ntouch 'b c/x'\nattr 'b c/x' +h\npwd\nmv 'b c/x' /top\ncd ..\nls\nexit\n"
         said = fat("shell", self.disk, stdin=script).stdout.decode()
         self.assertIn("/a\n", said)
-        self.assertIn("top", said)
-        self.assertEqual(fat("shell", self.disk, stdin=b"rm nothing\n", check=False).returncode, 1)
+        self.assertRegex(said, "-a-h- .* top")
+        for bad in (b"rm nothing\n", b"attr +h\n", b"attr top +x\n"):
+            self.assertEqual(fat("shell", self.disk, stdin=bad, check=False).returncode, 1)
         self.assert_sound()
 
     def test_errors_say_what_and_where(self):
@@ -248,6 +299,8 @@ class SplitringFat(unittest.TestCase):
         fails("put", self.disk, SPLITRING, "big", says="full")
         fails("put", self.disk, SPLITRING, "d/file", says="full")
         fails("put", self.disk, "-", says="what to call it")
+        fails("attr", self.disk, "/", "+h", says="the root has no")
+        fails("attr", self.disk, "none", "+h", says="none: 'none': no such file")
         self.assertEqual(fat("cat", self.disk, "d/file").stdout, b"x")
         self.assertEqual(fat("ls", self.disk).stdout.split()[-1:], [b"d"])
         fat("put", self.disk, __file__)

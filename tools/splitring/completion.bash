@@ -38,6 +38,7 @@ declare -gA _splitring_options=(
   [fat mv]=''
   [fat cp]=''
   [fat touch]=''
+  [fat attr]='--recursive'
   [fat label]=''
   [fat info]='--json'
   [fat check]='--repair --json'
@@ -69,7 +70,7 @@ _splitring_commands() {
   case $1 in
     .) echo 'host domain attach detach handover claim doctor list info cp bench tar fat mount kv crunch' ;;
     domain) echo 'create destroy list' ;;
-    fat) echo 'create add put get ls cat mkdir rm mv cp touch label info check shell' ;;
+    fat) echo 'create add put get ls cat mkdir rm mv cp touch attr label info check shell' ;;
     kv) echo 'create get put rm ls scan txn load dump stat check trim snapshot diff backup restore' ;;
     tar) echo 'create append ls cat extract verify index' ;;
   esac

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "tools/splitring/fat_marks.h"
 #include "tools/splitring/fat_session.h"
 
 namespace splitring::tools {
@@ -40,12 +41,10 @@ std::string fat_listing(const std::string& path, const FatStat& stat) {
   if (localtime_r(&seconds, &parts) == nullptr ||
       std::strftime(time.data(), time.size(), "%Y-%m-%d %H:%M", &parts) == 0)
     time = {'-'};
-  const auto mark = [](bool has, char letter) { return has ? letter : '-'; };
   std::array<char, 80> front{};
-  std::snprintf(front.data(), front.size(), "%c%c%c%c%c %12llu  %s  ", mark(stat.is_directory, 'd'),
-                mark(stat.flags.archive, 'a'), mark(stat.flags.read_only, 'r'),
-                mark(stat.flags.hidden, 'h'), mark(stat.flags.system, 's'),
-                static_cast<unsigned long long>(stat.size), time.data());
+  std::snprintf(front.data(), front.size(), "%c%s %12llu  %s  ", stat.is_directory ? 'd' : '-',
+                fat_marks_text(stat.flags).c_str(), static_cast<unsigned long long>(stat.size),
+                time.data());
   return front.data() + printable(path);
 }
 
@@ -61,10 +60,12 @@ void add_fat_command(CLI::App& program, Session& session) {
       "  splitring fat cat raw:stick.img holidays/notes.txt\n"
       "  splitring fat get raw:stick.img holidays /tmp/back\n"
       "  splitring fat mv raw:stick.img holidays/notes.txt notes.txt\n"
+      "  splitring fat attr raw:stick.img notes.txt +rh -a\n"
       "  splitring fat check raw:stick.img --repair");
   add_fat_make_commands(*command, session);
   add_fat_read_commands(*command, session);
   add_fat_change_commands(*command, session);
+  add_fat_attr_command(*command, session);
   add_fat_shell_command(*command, session);
 }
 

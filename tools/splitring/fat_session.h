@@ -35,6 +35,7 @@ void add_fat_make_commands(CLI::App& fat, Session& session);  // create, label, 
 void add_fat_read_commands(CLI::App& fat, Session& session);  // ls, cat, get
 void add_fat_change_commands(CLI::App& fat,
                              Session& session);  // add, put, mkdir, rm, mv, cp, touch
+void add_fat_attr_command(CLI::App& fat, Session& session);
 void add_fat_shell_command(CLI::App& fat, Session& session);
 
 }  // namespace splitring::tools

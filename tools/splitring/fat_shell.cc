@@ -101,6 +101,23 @@ class FatShell {
     return {};
   }
 
+  // Without marks among the words, shows those that the paths have.
+  Result<> attr(const std::vector<std::string>& words) {
+    std::vector<std::string> paths;
+    std::vector<std::string> marks;
+    for (const std::string& word : std::span(words).subspan(1))
+      (is_fat_marks(word) ? marks : paths).push_back(word);
+    const FatMarkChange change = TRY(parse_fat_marks(marks));
+    if (paths.empty()) return fail(Errc::kInvalid, "say whose marks");
+    for (const std::string& each : paths) {
+      if (!marks.empty())
+        TRY_VOID(user_.change_marks(path(each), change, false));
+      else
+        std::cout << fat_listing(each, TRY(user_.stat(path(each)))) << "\n";
+    }
+    return {};
+  }
+
   Result<> obey(const std::vector<std::string>& words) {
     using Act = std::function<Result<>(const std::vector<std::string>&)>;
     struct Verb {
@@ -135,6 +152,7 @@ class FatShell {
           [&](W w) {
             return user_.touch(at(w, 1), {std::time(nullptr), 0});
           }}},
+        {"attr", {1, SIZE_MAX, "PATH... [+h -a ...]", [&](W w) { return attr(w); }}},
         {"sync", {0, 0, "", [&](W) { return fat_.volume->sync(*fat_.lane); }}},
     };
     if (words[0] == "help") {

@@ -189,6 +189,9 @@ Result<> FatUser::write(const std::string& path, const BufferRelay::Source& sour
   const std::string whole = fat_path(path);
   const Made made = TRY(make(whole));
   const FatNode node = made.file.node();
+  if (made.file.stat().flags.read_only)
+    return fail(Errc::kPermission,
+                whole + " is marked as read-only: `attr` with -r takes the mark away");
   uint64_t offset = 0;
   const auto target = [&](std::span<const std::byte> bytes) -> Result<> {
     TRY_VOID(volume_.write(lane_, node, offset, bytes));
@@ -201,8 +204,8 @@ Result<> FatUser::write(const std::string& path, const BufferRelay::Source& sour
     if (!made.is_new) TRY_VOID(volume_.truncate(lane_, node, 0));
     if (incoming.bytes > kLargeBytes) TRY_VOID(volume_.preallocate(lane_, node, incoming.bytes));
     TRY_VOID(relay_.run(source, target, incoming.beside));
-    if (!incoming.modified) return {};
-    return volume_.change(lane_, node, {.modified = incoming.modified});
+    if (!incoming.modified && !incoming.flags) return {};
+    return volume_.change(lane_, node, {.flags = incoming.flags, .modified = incoming.modified});
   };
   if (const auto done = work(); !done) {
     if (made.is_new)
@@ -302,7 +305,7 @@ Result<> FatUser::copy(const std::string& from, const std::string& to) {
                    offset += got;
                    return got;
                  },
-                 {.bytes = stat.size, .modified = stat.modified});
+                 {.bytes = stat.size, .modified = stat.modified, .flags = stat.flags});
   }
   if (target == source || target.starts_with(source + "/"))
     return fail(Errc::kInvalid, source + " cannot be copied into itself");
@@ -328,6 +331,25 @@ Result<> FatUser::touch(const std::string& path, const FatTime& time) {
   if (!stat) return fail_within(whole, stat.error());
   const Ref file(volume_, lane_, *stat);
   return volume_.change(lane_, file.node(), {.modified = time, .accessed = time});
+}
+
+Result<> FatUser::change_marks(const std::string& path, const FatMarkChange& change,
+                               bool recursive) {
+  const std::string whole = fat_path(path);
+  const Ref top = TRY(resolve(whole));
+  std::vector<std::string> paths;
+  // The root has no entry that could have marks.
+  if (!whole.empty() || !recursive) paths.push_back(whole);
+  if (recursive && top.stat().is_directory)
+    TRY_VOID(list(whole, true,
+                  [&](const std::string& below, const FatEntry&) { paths.push_back(below); }));
+  for (const std::string& each : paths) {
+    const Ref node = TRY(resolve(each));
+    const auto changed =
+        volume_.change(lane_, node.node(), {.flags = change.of(node.stat().flags)});
+    if (!changed) return fail_within(each.empty() ? "/" : each, changed.error());
+  }
+  return {};
 }
 
 }  // namespace splitring::tools

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "fs/fat/fat_volume.h"
 #include "tools/common/buffer_relay.h"
+#include "tools/splitring/fat_marks.h"
 
 namespace splitring::tools {
 
@@ -46,10 +47,11 @@ class FatUser {
     uint64_t bytes = 0;  // how many; 0: nobody knows
     BufferRelay::Beside beside = BufferRelay::Beside::kNothing;
     std::optional<FatTime> modified = {};
+    std::optional<FatFlags> flags = {};
   };
-  // Makes the file, over an existing one if there is one. What is known not to fit is refused
-  // before a byte moves, and leaves an existing one as it is; a new one that cannot be made as a
-  // whole goes again.
+  // Makes the file, over an existing one if there is one that is not marked as read-only. What is
+  // known not to fit is refused before a byte moves, and leaves an existing one as it is; a new one
+  // that cannot be made as a whole goes again.
   Result<> write(const std::string& path, const BufferRelay::Source& source,
                  const Incoming& incoming);
   // A file or a whole directory of the host; into `path` if that is a directory.
@@ -61,6 +63,8 @@ class FatUser {
   Result<> remove(const std::string& path, bool recursive);
   Result<> move(const std::string& from, const std::string& to);
   Result<> touch(const std::string& path, const FatTime& time);
+  // Of the file or directory itself, and with `recursive` of all that lies below.
+  Result<> change_marks(const std::string& path, const FatMarkChange& change, bool recursive);
 
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
