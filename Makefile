@@ -162,11 +162,13 @@ $(ROOT)/bench/%: $(ROOT)/tools/bench/%.o
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS_bench_$*)
 $(ROOT)/bench/tar_load $(ROOT)/bench/fat_load: $(call libraries,fs blkimage base)
-$(ROOT)/bench/kv_load: $(call objects,$(call sources,tools/bench/kv)) \
-  $(call libraries,kv fs blkimage base)
+$(ROOT)/bench/kv_load: $(call objects,$(call sources,tools/bench/kv tools/common)) \
+  $(call libraries,$(USES_tools))
+$(ROOT)/bench/kv_big_load: $(call objects,$(call sources,tools/common)) $(call libraries,$(USES_tools))
 LDLIBS_bench_tar_load := $(call system_libraries,fs blkimage base)
 LDLIBS_bench_fat_load := $(LDLIBS_bench_tar_load)
-LDLIBS_bench_kv_load := -llmdb -lsqlite3 -lleveldb -lrocksdb $(call system_libraries,kv fs blkimage base)
+LDLIBS_bench_kv_load := -llmdb -lsqlite3 -lleveldb -lrocksdb $(call system_libraries,$(USES_tools))
+LDLIBS_bench_kv_big_load := $(call system_libraries,$(USES_tools))
 
 # ---- fuzzers: each tests/fuzz/NAME_fuzz.cc with every room, built by clang --------------------------
 SECONDS ?= 20

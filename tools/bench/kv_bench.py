@@ -3,18 +3,24 @@
 
 Keys of 16 bytes, values of 100 that do not compress. Every store is in a folder of its own below
 --folder, which should be on a real disk; ours is a raw file of 10 GiB there, most of it a hole, opened
-past the page cache. A round runs each engine on an empty folder, then once more with nothing of it
+past the page cache; once more ("ring") it is such a file that our backend serves to our frontend on an
+emulated host. A round runs each engine on an empty folder, then once more with nothing of it
 in memory (the kernel is asked to forget the files, which is why they are flushed first). The table shows
 medians of the rounds and the ratios to Splitring's targets.
 
 Usage: kv_bench.py --root BUILD/release [--folder DIR] [--rounds 3] [--keys 1000000] [--seconds 1.5]
                    [--only ENGINE,...]
+       kv_bench.py --root BUILD/release --only big [--folder DIR]
+The second is of ours alone, and in no other run: a store that is filled with 10 GiB, killed while it is
+written to, and opened again. Takes minutes and 14 GB of disk.
 Writes build/bench-kv.json: [{"work", "subject", "value", "unit"}, ...].
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -23,7 +29,7 @@ from pathlib import Path
 
 from machine import busy_seconds
 
-ENGINES = ["log", "lmdb", "sqlite", "leveldb", "rocksdb", "splitring"]
+ENGINES = ["log", "lmdb", "sqlite", "leveldb", "rocksdb", "splitring", "ring"]
 PEERS = ["lmdb", "sqlite", "leveldb", "rocksdb"]
 COLD_GETS = 20_000
 GET_1, GET_N = "get, cached, 1 thread", "get, cached, a thread a CPU"
@@ -43,6 +49,10 @@ TARGETS = [
 COLD_TARGET = 3.0  # of the better of our two ways, to LMDB's 32 readers
 SCALING_TARGET = 1.6  # a thread a CPU to one, where there are two CPUs
 OPEN_MS_MOST = 50
+DISK_BYTES = 10 << 30  # of the ring's; as the engine makes its own
+BIG_KEYS, BIG_DISK_BYTES = 10_500_000, 16 << 30  # of 1,000 bytes each
+BIG_CACHES_MIB = [16, 64, 256]
+BESIDES_CACHE_MB = 64  # what is replayed after a kill, its memtable, the program
 
 
 def forget(folder):
@@ -59,6 +69,25 @@ def disk_megabytes(folder):
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
+@contextlib.contextmanager
+def emulated_host(root, image):
+    """A host with one domain, whose disk xvda is that image; yields the environment to reach it."""
+    with tempfile.TemporaryDirectory(prefix="kv-bench-host-") as directory, contextlib.ExitStack() as servers:
+        def start(ready, *command):
+            server = subprocess.Popen([str(word) for word in command], text=True, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL)
+            servers.callback(server.wait)
+            servers.callback(server.terminate)
+            while not server.stdout.readline().startswith(ready):
+                if server.poll() is not None:
+                    raise SystemExit(f"{command[0]} ended before it was ready")
+        start("host: ready", root / "splitring", "host", "--dir", directory, "--domain", "1")
+        start("splitringd: ready", root / "splitringd", "--host", directory)
+        subprocess.run([root / "splitring", "attach", "--host", directory, "--domain", "1", "--vdev", "xvda", "--target",
+                        f"raw:{image}?direct=on", "--mode", "w"], check=True, stdout=subprocess.DEVNULL)
+        yield dict(os.environ, SPLITRING_HOST=directory, SPLITRING_DOMAIN="1")
+
+
 class Rows:
     def __init__(self, load, options):
         self.load, self.options = load, options
@@ -71,7 +100,16 @@ class Rows:
 
     def run(self, engine, folder, how, amount):
         command = [self.load, how, engine, folder, self.options.keys, amount]
-        said = subprocess.run([str(word) for word in command], check=True, text=True, stdout=subprocess.PIPE).stdout
+        with contextlib.ExitStack() as stack:
+            environment = None
+            if engine == "ring":
+                image = folder / "store.img"
+                if not image.exists():
+                    image.touch()
+                    os.truncate(image, DISK_BYTES)
+                environment = stack.enter_context(emulated_host(self.options.root.resolve(), image))
+            said = subprocess.run([str(word) for word in command], check=True, text=True, stdout=subprocess.PIPE,
+                                  env=environment).stdout
         for line in said.splitlines():
             row = json.loads(line)
             self.add(engine, row["work"], row["value"], row["unit"])
@@ -134,6 +172,36 @@ class Rows:
             self.judge("open of a 10 GiB disk that was not closed, ms", opened, most=OPEN_MS_MOST)
 
 
+def fill_and_kill(load, disk):
+    """Kills who overwrites a full store, in the middle; prints what it said."""
+    with subprocess.Popen([load, "fill", disk, str(BIG_KEYS)], text=True, stdout=subprocess.PIPE) as filling:
+        for line in filling.stdout:
+            row = json.loads(line)
+            print(f"  {row['work']}: {row['value']:,.1f} {row['unit']}", flush=True)
+            if row["work"] == "overwritten":
+                filling.send_signal(signal.SIGKILL)
+
+
+def measure_big(options):
+    load = options.root / "bench/kv_big_load"
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="kv-bench-") as name:
+        image = Path(name) / "store.img"
+        image.touch()
+        os.truncate(image, BIG_DISK_BYTES)
+        disk = f"raw:{image}?direct=on"
+        print(f"a store of {BIG_KEYS:,} values of 1,000 bytes, {options.folder}")
+        fill_and_kill(load, disk)
+        rows = Rows(load, options)
+        for cache_mib in BIG_CACHES_MIB:
+            said = subprocess.run([load, "open", disk, str(BIG_KEYS), str(cache_mib)], check=True, text=True,
+                                  stdout=subprocess.PIPE).stdout
+            values = {row["work"]: row["value"] for row in map(json.loads, said.splitlines())}
+            print(f"  cache of {cache_mib} MiB: {values}")
+            rows.judge("open after a kill, ms", values["open"], most=OPEN_MS_MOST)
+            rows.judge("memory besides the cache, MB", values["memory at most"] - cache_mib * 1.048576,
+                       most=BESIDES_CACHE_MB)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", required=True, type=Path)
@@ -144,6 +212,9 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
+    if options.only == "big":
+        measure_big(options)
+        return
     engines = [e for e in ENGINES if not options.only or e in options.only.split(",")]
     rows = Rows(options.root / "bench/kv_load", options)
     begin, stolen = time.monotonic(), busy_seconds()[1]

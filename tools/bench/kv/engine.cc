@@ -93,6 +93,7 @@ std::unique_ptr<Engine> open_engine(std::string_view name, const EngineOptions& 
   if (name == "leveldb") return open_leveldb(options);
   if (name == "rocksdb") return open_rocksdb(options);
   if (name == "splitring") return open_splitring(options);
+  if (name == "ring") return open_ring(options);
   return nullptr;
 }
 

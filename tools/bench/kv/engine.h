@@ -46,7 +46,8 @@ struct EngineOptions {
 };
 
 // log (a bare one: the ceiling of durable commits; it answers no reads), lmdb, sqlite, leveldb,
-// rocksdb, splitring. Null: no such name. What the folder holds is opened if there is something.
+// rocksdb, splitring; ring: splitring on the disk xvda of the host that the environment names.
+// Null: no such name. What the folder, or that disk, holds is opened if there is something.
 std::unique_ptr<Engine> open_engine(std::string_view name, const EngineOptions& options);
 
 std::unique_ptr<Engine> open_log(const EngineOptions& options);
@@ -55,6 +56,7 @@ std::unique_ptr<Engine> open_sqlite(const EngineOptions& options);
 std::unique_ptr<Engine> open_leveldb(const EngineOptions& options);
 std::unique_ptr<Engine> open_rocksdb(const EngineOptions& options);
 std::unique_ptr<Engine> open_splitring(const EngineOptions& options);
+std::unique_ptr<Engine> open_ring(const EngineOptions& options);
 
 // Ends the program unless it holds.
 void must(bool holds, const std::string& what);

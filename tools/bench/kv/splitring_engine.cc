@@ -1,17 +1,20 @@
-// Our own store, on a raw file that is opened past the page cache.
+// Our own store: on a raw file that is opened past the page cache, or on a disk that our frontend
+// has from a backend.
 #include <filesystem>
 #include <fstream>
 
-#include "blkimage/disk_uri.h"
 #include "kv/tree/session.h"
 #include "kv/tree/store.h"
 #include "tools/bench/kv/engine.h"
+#include "tools/common/disks.h"
 
 namespace splitring::bench {
 namespace {
 
 // Sparse: what is not written takes no space.
 constexpr uint64_t kDiskBytes = uint64_t{10} << 30;
+// A session for each thread of a run. Those for whom the backend has no ring share the last one.
+constexpr uint32_t kLanes = 64;
 
 template <class T>
 T must_have(Result<T> result, const std::string& what) {
@@ -63,17 +66,12 @@ class TreeClient final : public Client {
 
 class TreeEngine final : public Engine {
  public:
-  explicit TreeEngine(const EngineOptions& options) {
-    const std::string path = options.folder + "/store.img";
-    const bool is_new = !std::filesystem::exists(path);
-    if (is_new) {
-      const std::ofstream made(path);
-      std::filesystem::resize_file(path, kDiskBytes);
-    }
-    disk_ = must_have(DiskSchemes::images().open("raw:" + path + "?direct=on", {}), "the disk");
-    if (is_new) must_be(kv::TreeStore::create(*disk_, {}), "making a store");
-    store_ = must_have(kv::TreeStore::open(*disk_, {.cache_bytes = options.cache_bytes}),
-                       "opening the store");
+  TreeEngine(const std::string& disk, uint64_t cache_bytes)
+      : disks_({}, 1), disk_(must_have(disks_.open_for_threads(disk, false, kLanes), "the disk")) {
+    const auto made = kv::TreeStore::create(*disk_, {});
+    must(made || made.error().code == Errc::kExists, "making a store");
+    store_ =
+        must_have(kv::TreeStore::open(*disk_, {.cache_bytes = cache_bytes}), "opening the store");
   }
   std::unique_ptr<Client> client() override {
     return std::make_unique<TreeClient>(must_have(store_->session(), "a session"));
@@ -84,6 +82,7 @@ class TreeEngine final : public Engine {
   }
 
  private:
+  tools::Disks disks_;
   std::unique_ptr<BlockDevice> disk_;
   std::unique_ptr<kv::TreeStore> store_;
 };
@@ -91,7 +90,16 @@ class TreeEngine final : public Engine {
 }  // namespace
 
 std::unique_ptr<Engine> open_splitring(const EngineOptions& options) {
-  return std::make_unique<TreeEngine>(options);
+  const std::string path = options.folder + "/store.img";
+  if (!std::filesystem::exists(path)) {
+    const std::ofstream made(path);
+    std::filesystem::resize_file(path, kDiskBytes);
+  }
+  return std::make_unique<TreeEngine>("raw:" + path + "?direct=on", options.cache_bytes);
+}
+
+std::unique_ptr<Engine> open_ring(const EngineOptions& options) {
+  return std::make_unique<TreeEngine>("vbd:xvda", options.cache_bytes);
 }
 
 }  // namespace splitring::bench
