@@ -87,6 +87,7 @@ class Device {
   Result<> refuse_image(Store& store, const Snapshot& now, std::string why);
   Result<> connect(Store& store);
   Result<> make_workers(const FrontendNodes& frontend);
+  Result<> begin_workers(Store& store);
   Result<> watch_workers(Store& store);
   Result<> wait_for_workers(Store& store);
   Result<> tell_disk(Store& store);
@@ -120,6 +121,7 @@ class Device {
   bool seen_ = false;     // first_sight() is over
   bool domain_dead_ = false;
   bool finished_ = false;
+  bool begun_ = false;      // these workers have
   bool connected_ = false;  // state Connected was written for these workers
   bool draining_ = false;   // the workers were asked to end
   std::chrono::steady_clock::time_point draining_since_{};

@@ -22,16 +22,18 @@ Result<> Device::connect(Store& store) {
     const bool can_wait = own_ == XenbusState::kConnected && made.error().code == Errc::kLimit;
     return can_wait ? made : give_up(store, made.error().what);
   }
-  // Before a request can be taken: what says that there is none would be believed by whoever comes
-  // after us.
-  const auto forgotten = change(store, [&](StoreView& view) {
+  begun_ = false;
+  return {};
+}
+
+// Before a request can be taken: what says that there is none would be believed by whoever comes
+// after us. And not before there are journals, which are all that they have then.
+Result<> Device::begin_workers(Store& store) {
+  TRY_VOID(change(store, [&](StoreView& view) {
     return view.remove(path_.backend_directory() + "/" + kRestNode);
-  });
-  if (!forgotten) {
-    workers_.clear();
-    return forgotten;
-  }
+  }));
   for (const auto& worker : workers_) worker->begin();
+  begun_ = true;
   return {};
 }
 
@@ -86,14 +88,15 @@ Result<> Device::make_workers(const FrontendNodes& frontend) {
 
 // Follows the workers from their start to Connected, or to what went wrong.
 Result<> Device::watch_workers(Store& store) {
-  bool all_serving = true;
-  for (const auto& worker : workers_) {
-    const auto phase = worker->phase();
-    if (phase == RingWorker::Phase::kFailed || phase == RingWorker::Phase::kBroken)
+  using Phase = RingWorker::Phase;
+  for (const auto& worker : workers_)
+    if (worker->phase() == Phase::kFailed || worker->phase() == Phase::kBroken)
       return give_up(store, worker->error());
-    all_serving = all_serving && phase == RingWorker::Phase::kServing;
-  }
-  return all_serving && !connected_ ? tell_disk(store) : Result<>();
+  const auto all_are = [&](Phase phase) {
+    return std::ranges::all_of(workers_, [&](auto& worker) { return worker->phase() == phase; });
+  };
+  if (!begun_ && !draining_ && all_are(Phase::kPrepared)) return begin_workers(store);
+  return !connected_ && all_are(Phase::kServing) ? tell_disk(store) : Result<>();
 }
 
 void Device::stop_workers(const char* why) {

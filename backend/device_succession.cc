@@ -118,6 +118,8 @@ void Device::remove_journals() const {
 // A ring whose image hangs has requests under way, of which its journal alone knows.
 void Device::leave_to_successor(Store& store) const {
   if (workers_.empty()) return;
+  // What we have found is there yet: a node, or journals of what we have not done.
+  if (!begun_ && own_ == XenbusState::kConnected) return;
   const bool sound = std::none_of(workers_.begin(), workers_.end(), [](const auto& worker) {
     return worker->phase() == RingWorker::Phase::kFailed ||
            worker->phase() == RingWorker::Phase::kBroken;

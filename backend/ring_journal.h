@@ -64,7 +64,7 @@ class RingJournal {
   RingJournal& operator=(const RingJournal&) = delete;
   ~RingJournal();
 
-  // Before the first request: where the ring starts.
+  // Before the first request: where the ring starts, 0 unless it is said.
   void start_at(uint32_t ring_index);
   // The next request goes by `slot` until answered(slot). Precondition: the slot is free.
   void taken(uint32_t slot, std::span<const std::byte> request);

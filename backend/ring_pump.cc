@@ -35,7 +35,7 @@ class RingPump final : public Pump {
   RingPump(const PumpParts& parts, PumpStart start)
       : parts_(parts),
         journal_(*parts.journal),
-        ring_(start == PumpStart::kGoOn ? ring_from(parts) : BackRing<Wire>(parts.ring_pages)),
+        ring_(ring_from(parts)),
         spin_(parts.polling),
         contexts_(ring_.slots()) {
     assert(journal_.slots() == ring_.slots());
@@ -47,10 +47,7 @@ class RingPump final : public Pump {
       contexts_[i].complete = &RingPump::step_done;
       free_.push_back(i);
     }
-    if (start == PumpStart::kGoOn)
-      go_on();
-    else
-      journal_.start_at(ring_.consumed_index());
+    if (start == PumpStart::kGoOn) go_on();
   }
 
   // What is under way refers to us: there is no leaving by an exception.

@@ -31,7 +31,7 @@ struct PumpParts {
   BlockQueue* lane = nullptr;
   DataPages* data = nullptr;
   RingCounters* counters = nullptr;
-  RingJournal* journal = nullptr;  // of as many slots as the ring
+  RingJournal* journal = nullptr;  // of as many slots as the ring; says where to start in it
   blkif::DiskLimits limits;        // capacity is looked up again as it changes
   SpinWait::Mode polling = SpinWait::Mode::kAuto;
   const std::atomic<bool>* stop = nullptr;
@@ -60,7 +60,7 @@ class Pump {
 
 // How a pump comes to its ring.
 enum class PumpStart : uint8_t {
-  kFresh,  // nothing is taken and not answered
+  kFresh,  // nobody has taken anything by this journal
   kGoOn,   // as the journal says: what was taken and not answered is done, perhaps once more
 };
 

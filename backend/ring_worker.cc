@@ -14,6 +14,7 @@
 #include "backend/data_pages.h"
 #include "backend/make_thread.h"
 #include "base/unique_fd.h"
+#include "ring/back_ring.h"
 
 namespace splitring::backend {
 namespace {
@@ -34,6 +35,7 @@ struct RingWorker::Shared {
   ChangeNotice notice;
   UniqueFd stop_fd;
   std::binary_semaphore may_begin{0};
+  bool cancelled = false;  // written before that is released, if at all
   std::atomic<bool> stop{false};
   std::atomic<Phase> phase{Phase::kStarting};
   std::string error;  // written before an ended phase is stored
@@ -79,8 +81,11 @@ void RingWorker::begin() {
 
 void RingWorker::request_stop() {
   shared_->stop.store(true);
+  if (!begun_) {
+    shared_->cancelled = true;
+    begin();
+  }
   const uint64_t one = 1;
-  if (!begun_) begin();
   // Fails only when the counter is full, and then it is readable already.
   static_cast<void>(!::write(shared_->stop_fd.get(), &one, sizeof one));
 }
@@ -100,8 +105,6 @@ const std::string& RingWorker::error() const { return shared_->error; }
 const RingCounters& RingWorker::counters() const { return shared_->counters; }
 
 void RingWorker::run(const std::shared_ptr<Shared>& shared) {
-  shared->may_begin.acquire();
-  if (shared->stop.load()) return shared->enter(Phase::kStopped);
   pthread_setname_np(pthread_self(), shared->config.name.substr(0, 15).c_str());
   auto served = serve_or_say_why(*shared);
   shared->config.disk.reset();
@@ -135,6 +138,9 @@ Result<> RingWorker::serve(Shared& shared) {
                              ? RingLayout<blkif::Wire32>(ring.bytes()).slots()
                              : RingLayout<blkif::Wire64>(ring.bytes()).slots();
   RingJournal journal = TRY(open_journal(config, slots));
+  // All ABIs have their indices in the same places.
+  if (config.start == PumpStart::kFresh)
+    journal.start_at(BackRing<blkif::Wire64>(ring.bytes()).consumed_index());
   const auto lane = TRY(config.disk->open_queue({.depth = slots, .polling = config.polling}));
   DataPages::Options options;
   options.peer = config.peer;
@@ -160,6 +166,9 @@ Result<> RingWorker::serve(Shared& shared) {
   parts.disk = config.looks_at_capacity ? config.disk.get() : nullptr;
   parts.log_limit = config.log_limit.get();
   parts.name = config.name;
+  shared.enter(Phase::kPrepared);
+  shared.may_begin.acquire();
+  if (shared.cancelled) return {};
   const auto pump = make_pump(config.abi, parts, config.start);
   shared.enter(Phase::kServing);
   if (pump->run() == PumpEnd::kBroken)

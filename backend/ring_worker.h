@@ -47,6 +47,7 @@ class RingWorker {
  public:
   enum class Phase : uint8_t {
     kStarting,
+    kPrepared,  // all that may be missing is there, the journal too: waits for begin()
     kServing,
     // Ended:
     kFailed,   // could not be set up: see error()
@@ -59,11 +60,13 @@ class RingWorker {
   // Errors: kLimit: no thread, or no descriptor for it; nothing has happened then.
   static Result<std::unique_ptr<RingWorker>> make(RingConfig config, PageBudget::Share share,
                                                   int changed_fd);
-  // Stops and joins, unless abandoned. One that has not begun has touched nothing.
+  // Stops and joins, unless abandoned. One that has not begun has taken nothing from its ring and
+  // put nothing into it.
   ~RingWorker();
   RingWorker(const RingWorker&) = delete;
   RingWorker& operator=(const RingWorker&) = delete;
 
+  // Once, when prepared.
   void begin();
   void request_stop();
   void abandon();

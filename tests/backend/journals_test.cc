@@ -116,8 +116,21 @@ TEST_F(BackendJournals, AreNotNeededAfterAnOrderlyStop) {
     EXPECT_EQ(device.node("state"), "4");
     EXPECT_EQ(device.node(kRestNode), "") << "a kill from now on would look like an orderly stop";
     EXPECT_EQ(device.node("splitring-instance"), instance);
-    EXPECT_TRUE(wait_until([&] { return std::filesystem::exists(journal(1)); }));
+    EXPECT_TRUE(std::filesystem::exists(journal(0)) && std::filesystem::exists(journal(1)));
   }
+}
+
+// In between a kill would lose what the guest has asked for.
+TEST_F(BackendJournals, TakeOverFromTheRestAndNotAfterIt) {
+  LiveBackend live(options());
+  HandedOver device(live);
+  const auto guest = connect(device, image.uri());
+  live.stop();
+  std::filesystem::remove(journal(1));
+  std::filesystem::create_directories(journal(1) / "in the way");
+  live.start();
+  ASSERT_TRUE(live.wait_for_state(device.path, XenbusState::kClosing));
+  EXPECT_EQ(device.node(kRestNode), "1");
 }
 
 TEST_F(BackendJournals, ARestOfAnotherConnectionIsNotBelieved) {
@@ -175,7 +188,7 @@ TEST_F(BackendJournals, ASuccessorWaitsForTheImageWithoutEnd) {
     EXPECT_EQ(device.node("max-ring-pages"), "2") << "written again, it looks again at once";
     ASSERT_EQ(::flock(predecessor.get(), LOCK_UN), 0);
     EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
-    EXPECT_EQ(live.backend->report().at(0).error, "");
+    EXPECT_TRUE(live.wait_for_report([](const auto& devices) { return devices[0].error.empty(); }));
   }
 }
 
@@ -216,7 +229,7 @@ TEST_F(BackendJournals, ASuccessorWaitsForThreads) {
     shortage.reset();
     EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
     EXPECT_EQ(device.node(kRestNode), "");
-    EXPECT_EQ(live.backend->report().at(0).error, "");
+    EXPECT_TRUE(live.wait_for_report([](const auto& devices) { return devices[0].error.empty(); }));
   }
 }
 

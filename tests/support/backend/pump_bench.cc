@@ -75,6 +75,8 @@ void PumpBench::make(PumpStart start) {
   parts.stop_fd = stop_fd_.get();
   parts.log_limit = &log_limit;
   parts.name = "test";
+  if (start == PumpStart::kFresh)
+    journal->start_at(BackRing<blkif::Wire64>(ring.bytes()).consumed_index());
   pump = make_pump(options.abi, parts, start);
 }
 
