@@ -13,5 +13,8 @@ T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().what);
   return std::move(result).value();
 }
+inline void must(const Result<>& result) {
+  if (!result) throw std::runtime_error(result.error().what);
+}
 
 }  // namespace splitring

@@ -12,19 +12,11 @@
 #include "backend/backend.h"
 #include "base/unique_fd.h"
 #include "tests/support/backend/scripted_disk.h"
+#include "tests/support/must.h"
 #include "tests/support/xenbus/emulated_machine_thread.h"
 #include "xenbus/device_path.h"
 
 namespace splitring::backend {
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().what);
-  return std::move(result).value();
-}
-inline void must(const Result<>& result) {
-  if (!result) throw std::runtime_error(result.error().what);
-}
 
 class LiveBackend {
  public:
