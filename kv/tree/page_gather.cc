@@ -1,6 +1,7 @@
 #include "kv/tree/page_gather.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace splitring::kv {
 
@@ -24,10 +25,13 @@ Result<std::vector<size_t>> PageGather::use_cached(unsigned level, const Use& us
 }
 
 Result<> PageGather::start(Run& run, std::span<const size_t> wanted) {
-  if (run.memory.bytes().empty())
-    run.memory = TRY(LaneMemory::allocate(reader_.lane(), kRunPages * kPageBytes));
   const uint64_t first = pointers_[wanted.front()].page;
   const uint64_t pages = pointers_[wanted.back()].page - first + 1;
+  // Of a large store most runs are one page: as much as they need, and no more often than it grows.
+  if (run.memory.bytes().size() < pages * kPageBytes) {
+    run.memory = LaneMemory();
+    run.memory = TRY(LaneMemory::allocate(reader_.lane(), std::bit_ceil(pages) * kPageBytes));
+  }
   run.owner = this;
   run.wanted = wanted;
   run.operation = Operation::kRead;

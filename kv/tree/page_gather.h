@@ -28,9 +28,9 @@ class PageGather {
 
  private:
   static constexpr size_t kInFlight = 32;
-  static constexpr size_t kRunPages = 8;
+  static constexpr size_t kRunPages = 32;
   // A request costs about as much as reading so many pages that nobody wants.
-  static constexpr uint64_t kMostGap = 3;
+  static constexpr uint64_t kMostGap = 7;
 
   struct Run : BlockRequest {
     PageGather* owner = nullptr;
