@@ -6,7 +6,7 @@ Keys of 16 bytes, values of 100 that do not compress. Every store is in a folder
 past the page cache; once more ("ring") it is such a file that our backend serves to our frontend on an
 emulated host. A round runs each engine on an empty folder, then once more with nothing of it
 in memory (the kernel is asked to forget the files, which is why they are flushed first). The table shows
-medians of the rounds and the ratios to Splitring's targets.
+medians of the rounds and the ratios to Splitring's targets; "disk" is what fio gets from it.
 
 Usage: kv_bench.py --root BUILD/release [--folder DIR] [--rounds 3] [--keys 1000000] [--seconds 1.5]
                    [--only ENGINE,...]
@@ -29,9 +29,17 @@ from pathlib import Path
 
 from machine import busy_seconds
 
-ENGINES = ["log", "lmdb", "sqlite", "leveldb", "rocksdb", "splitring", "ring"]
+ENGINES = ["disk", "log", "lmdb", "sqlite", "leveldb", "rocksdb", "splitring", "ring"]
 PEERS = ["lmdb", "sqlite", "leveldb", "rocksdb"]
 COLD_GETS = 20_000
+# What the disk itself gives, by fio: the limits of the rows above it.
+DISK_BYTES_MEASURED = 192 << 20  # about what the stores are
+DISK_WORKS = {
+    **{f"durable 2 KiB write, {jobs} at once": ["--rw=randwrite", "--bs=2k", "--sync=dsync", f"--numjobs={jobs}"]
+       for jobs in (1, 2, 4)},
+    "random 4 KiB read, 128 at once": ["--rw=randread", "--bs=4k", "--iodepth=64", "--numjobs=2"],
+    "random 128 KiB read, 16 at once": ["--rw=randread", "--bs=128k", "--iodepth=16"],
+}
 GET_1, GET_N = "get, cached, 1 thread", "get, cached, a thread a CPU"
 
 # (work, compared with, least ratio); "fastest" is the fastest peer.
@@ -114,7 +122,21 @@ class Rows:
             row = json.loads(line)
             self.add(engine, row["work"], row["value"], row["unit"])
 
+    def measure_disk(self, folder):
+        for work, options in DISK_WORKS.items():
+            said = subprocess.run(
+                ["fio", "--name=disk", f"--filename={folder / 'disk'}", f"--size={DISK_BYTES_MEASURED}", "--direct=1",
+                 "--ioengine=io_uring", "--time_based", f"--runtime={self.options.seconds}", "--group_reporting",
+                 "--output-format=json", *options], check=True, text=True, stdout=subprocess.PIPE).stdout
+            job = json.loads(said)["jobs"][0]
+            self.add("disk", work, job["write" if "write" in work else "read"]["iops"], "1/s")
+
     def measure(self, engine):
+        if engine == "disk":
+            with tempfile.TemporaryDirectory(dir=self.options.folder, prefix="kv-bench-") as name:
+                (Path(name) / "disk").write_bytes(os.urandom(DISK_BYTES_MEASURED))
+                self.measure_disk(Path(name))
+            return
         with tempfile.TemporaryDirectory(dir=self.options.folder, prefix="kv-bench-") as name:
             folder = Path(name)
             self.run(engine, folder, "warm", self.options.seconds)
