@@ -213,7 +213,8 @@ Result<PageRun> SpaceMap::allocate(uint64_t most, BlockQueue& lane) {
 Result<PageRun> SpaceMap::allocate_spare(uint64_t most, BlockQueue& lane) {
   const std::lock_guard lock(mutex_);
   if (free_ < withheld_ + most) collect_locked();
-  if (free_ <= withheld_) return fail(Errc::kNoSpace, "the store is full");
+  if (free_ <= withheld_)
+    return fail(Errc::kNoSpace, "the store is full: remove keys, snapshots or branches");
   return allocate_locked(std::min(most, free_ - withheld_), lane);
 }
 

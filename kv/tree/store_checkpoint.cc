@@ -109,7 +109,7 @@ Result<> TreeStore::carry(const Cut& cut, PageReader& reader, const Edit& edit) 
   }
   next.catalogue = TRY(merge_catalogue(before, next, merge));
   if (space_->free_pages() + merge.freed_pages() < reserve_pages(cut.use))
-    return fail(Errc::kNoSpace, "the store is full");
+    return fail(Errc::kNoSpace, "the store is full: remove keys, snapshots or branches");
   if (Result<> written = writer.finish(); !written) {
     fail_store(written.error());
     return written;

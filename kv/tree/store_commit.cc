@@ -258,7 +258,12 @@ Result<> Session::commit_by_checkpoint(Transaction& tx) {
     store_.active_from_ = cut.ring.at;
     store_.ring_is_long_.store(false, std::memory_order_relaxed);
   }
-  TRY_VOID(store_.carry(cut, reader_, nullptr));
+  const auto carried = store_.carry(cut, reader_, nullptr);
+  if (!carried && carried.error().code == Errc::kNoSpace && !tx.grows_)
+    return fail(Errc::kNoSpace,
+                "the store is full, and what this transaction removes lies in too many pages to do "
+                "it at once: remove less in one");
+  TRY_VOID(carried);
   store_.last_sequence_ = tx.sequence_;
   const std::lock_guard log(store_.log_mutex_);
   store_.durable_ = tx.sequence_;

@@ -61,6 +61,28 @@ TEST(TreeStoreFull, DeletesSpreadOverAllLeavesNeverFail) {
   EXPECT_GT(fill(open, 1020, 50), keys * 9 / 10);
 }
 
+// New pages are written before the old ones are free: what lies in all of them has no room.
+TEST(TreeStoreFull, RemovingFromTooManyPagesAtOnceIsRefusedAndDoneInParts) {
+  OpenStore open({.ring_bytes = kMiB});
+  const int keys = fill(open, 1020, 50);
+  const auto remove_some = [&](int first, int last) {
+    return open.session->with_tx([&](Transaction& tx) -> Result<> {
+      for (int i = first; i < last; i += 4) TRY_VOID(tx.remove(kDefaultTree, key_of(i)));
+      return {};
+    });
+  };
+  const auto refused = remove_some(0, keys);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kNoSpace);
+  EXPECT_NE(refused.error().what.find("remove less in one"), std::string::npos)
+      << refused.error().what;
+  EXPECT_EQ(*open.session->view()->count(kDefaultTree, {}), static_cast<uint64_t>(keys));
+  for (int first = 0; first < keys; first += 100)
+    expect_ok(remove_some(first, std::min(first + 100, keys)));
+  open.expect_clean();
+  EXPECT_EQ(*open.session->view()->count(kDefaultTree, {}), static_cast<uint64_t>(keys * 3 / 4));
+}
+
 TEST(TreeStoreFull, PagesOfBranchesAreCountedOnce) {
   OpenStore open({.ring_bytes = kMiB});
   for (int i = 0; i < 300; i++) expect_ok(open.put(key_of(i), std::string(900, 'x')));
