@@ -58,6 +58,14 @@ TEST_F(DeviceConfig, PathsAreRelativeToTheFile) {
   EXPECT_EQ((*packed)[0].uri, "gz:" + (directory_ / "raw").string());
   EXPECT_EQ((*packed)[1].uri, "gz:raw:" + (directory_ / "raw?mode=r").string());
   EXPECT_EQ((*packed)[2].uri, "zst:vbd:xvda");
+  const auto parts = read(
+      "[devices]\na = \"raw:1#1?mode=r\"\nb = \"gz:raw:a#1#2\"\nc = \"zst:a#1\"\nd = "
+      "\"raw:a#b\"\n");
+  ASSERT_TRUE(parts) << parts.error().what;
+  EXPECT_EQ((*parts)[0].uri, "raw:" + (directory_ / "1#1?mode=r").string());
+  EXPECT_EQ((*parts)[1].uri, "gz:raw:" + (directory_ / "a#1#2").string());
+  EXPECT_EQ((*parts)[2].uri, "zst:" + (directory_ / "a#1").string());
+  EXPECT_EQ((*parts)[3].uri, "raw:" + (directory_ / "a#b").string());
 }
 
 TEST_F(DeviceConfig, AnErrorNamesItsLineAndColumn) {

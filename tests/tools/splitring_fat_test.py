@@ -3,11 +3,15 @@
 
 import json
 import os
-import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
+from partitions import write_gpt, write_mbr  # noqa: E402
 
 SPLITRING = Path(os.environ["SPLITRING_BUILD"]) / "splitring"
 ENVIRONMENT = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC",
@@ -174,21 +178,27 @@ class SplitringFat(unittest.TestCase):
             self.assertIn(f"::/{name}\n", listed)
 
     def test_a_partition_is_a_disk(self):
-        for number, (first, blocks) in {1: (64, 8000), 2: (10_000, 9000)}.items():
-            with open(self.image, "ab") as file:
-                file.truncate(20_000 * 512)
-            with open(self.image, "r+b") as file:
-                file.seek(446 + 16 * (number - 1))
-                file.write(struct.pack("<B3sB3sII", 0, b"", 6, b"", first, blocks))
-                file.seek(510)
-                file.write(b"\x55\xaa")
-        fat("create", self.disk + "#2", "--partition-offset", "10000")
-        fat("put", self.disk + "#2", "-", "file", stdin=b"second")
-        self.assertEqual(run("mtype", "-i", f"{self.image}@@{10_000 * 512}", "::file").stdout,
-                         b"second")
-        failed = fat("info", self.disk + "#3", check=False)
-        self.assertEqual(failed.returncode, 1)
-        self.assertIn(b"it has 1, 2", failed.stderr)
+        for write_table in (write_mbr, write_gpt):
+            with self.subTest(table=write_table.__name__):
+                self.image.unlink(missing_ok=True)
+                with open(self.image, "wb") as file:
+                    file.truncate(20_000 * 512)
+                write_table(self.image, [(64, 8000), (10_000, 9000)])
+                fat("create", self.disk + "#1", "--type", "exfat")
+                fat("create", self.disk + "#2", "--partition-offset", "10000")
+                fat("put", self.disk + "#1", "-", "file", stdin=b"first")
+                fat("put", self.disk + "#2", "-", "file", stdin=b"second")
+                self.assertEqual(fat("cat", self.disk + "#1", "file").stdout, b"first")
+                theirs = f"{self.image}@@{10_000 * 512}"
+                self.assertEqual(run("mtype", "-i", theirs, "::file").stdout, b"second")
+                for words, says in ((("info", "#3"), b"it has 1, 2"),
+                                    (("info", ""), b"partitions (1, 2): say which, as raw:"),
+                                    (("check", ""), b"partitions (1, 2): say which, as raw:"),
+                                    (("create", "#1", "--size", "1G"), b"--size is for a whole image")):
+                    failed = fat(words[0], self.disk + words[1], *words[2:], check=False)
+                    self.assertEqual(failed.returncode, 1)
+                    self.assertIn(says, failed.stderr)
+                self.assertEqual(self.image.stat().st_size, 20_000 * 512)
 
     def test_damage_is_found_and_mended(self):
         fat("create", self.disk, "--size", "2M")

@@ -17,6 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
 from mounts import MountTest, is_mounted, skip_without_fuse  # noqa: E402
+from partitions import write_gpt, write_mbr  # noqa: E402
 from programs import SPLITRING  # noqa: E402
 
 RENAME_NOREPLACE = 1
@@ -264,6 +265,25 @@ class BeginAndEnd(FatTest):
                 self.mount(self.disk, "-t", "fat")
                 self.assertEqual((self.place / "a").read_bytes(), b"a" * 10_000)
                 self.unmount()
+
+    def test_partitions_of_a_disk_are_mounted(self):
+        for write_table in (write_mbr, write_gpt):
+            with self.subTest(table=write_table.__name__):
+                disk = self.scratch / f"{write_table.__name__}.img"
+                with disk.open("wb") as file:
+                    file.truncate(64 << 20)
+                write_table(disk, [(2048, 40_000), (50_000, 70_000)])
+                self.fails("mount", f"raw:{disk}", self.place, says=f"say which, as raw:{disk}#1")
+                self.succeeds("fat", "create", f"raw:{disk}#1")
+                self.succeeds("fat", "create", f"raw:{disk}#2", "--type", "exfat")
+                for number in (1, 2):
+                    process = self.mount_in_foreground(f"raw:{disk}#{number}")
+                    (self.place / "a").write_text(f"of {number}")
+                    self.assertEqual(process.stop(), (0, ""))
+                for number in (1, 2):
+                    self.assertEqual(self.succeeds("fat", "cat", f"raw:{disk}#{number}", "a"),
+                                     f"of {number}")
+                    self.succeeds("fat", "check", f"raw:{disk}#{number}")
 
     def test_an_exfat_volume_is_a_tree_like_any_other(self):
         self.tool("mkfs.exfat", self.image)

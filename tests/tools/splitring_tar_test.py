@@ -5,9 +5,14 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests/support/tools"))
+from partitions import write_gpt  # noqa: E402
 
 SPLITRING = Path(os.environ["SPLITRING_BUILD"]) / "splitring"
 
@@ -121,6 +126,24 @@ class SplitringTar(unittest.TestCase):
         self.assertEqual(self.archive.read_bytes(), b"precious" * 64)
         tar("create", self.disk, "-C", self.tree, ".", "--overwrite")
         self.assertEqual(self.entry_names(), ["x"])
+
+    def test_an_archive_on_a_partition_leaves_the_rest_of_the_disk_alone(self):
+        disk = self.scratch / "disk.img"
+        with disk.open("wb") as file:
+            file.truncate(16 << 20)
+        write_gpt(disk, [(2048, 10_000), (14_000, 10_000)])
+        plant(self.tree)
+        tar("create", f"raw:{disk}#2", "-C", self.tree, "odd")
+        tar("create", f"raw:{disk}#1", "-C", self.tree, ".")
+        tar("append", f"raw:{disk}#2", "-C", self.tree, "program")
+        self.assertEqual(disk.stat().st_size, 16 << 20)
+        tar("verify", f"raw:{disk}#1", "-C", self.tree)
+        # The file's index would be one for both.
+        refused = tar("index", f"raw:{disk}#1", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"no index can lie beside it", refused.stderr)
+        listed = tar("ls", f"raw:{disk}#2", "--json").stdout
+        self.assertEqual([entry["path"] for entry in json.loads(listed)], ["odd", "program"])
 
     def test_reproducible_archives_are_the_same_bytes(self):
         plant(self.tree)

@@ -18,7 +18,8 @@ Result<std::unique_ptr<TarFileSystem>> open_by_index(BlockQueue& lane, const std
 
 std::optional<std::string> image_file(const std::string& uri) {
   const auto disk = disk_below_packing(uri);
-  if (!disk || disk->scheme != "raw") return std::nullopt;
+  if (!disk || disk->scheme != "raw" || disk->partition != 0) return std::nullopt;
+  if (parse_disk_uri(uri)->partition != 0) return std::nullopt;
   return disk->target;
 }
 

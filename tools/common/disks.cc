@@ -125,9 +125,12 @@ Result<std::string> absolute_disk_uri(const std::string& text,
   std::error_code error;
   const auto here = std::filesystem::absolute(directory.empty() ? "." : directory, error);
   if (error) return fail_errno(text, error.value());
-  const size_t end = std::min(text.find('?'), text.size());
-  return text.substr(0, end - disk.target.size()) +
-         (here / disk.target).lexically_normal().string() + text.substr(end);
+  // What it unpacks may be said by a scheme in front, and partitions and options behind.
+  const DiskUri outer = TRY(parse_disk_uri(text));
+  const size_t begin =
+      outer.scheme.size() + 1 + (outer.target == disk.target ? 0 : disk.scheme.size() + 1);
+  return text.substr(0, begin) + (here / disk.target).lexically_normal().string() +
+         text.substr(begin + disk.target.size());
 }
 
 }  // namespace splitring::tools

@@ -18,7 +18,7 @@ constexpr mode_t kNewFile = 0644;  // less what the umask takes
 
 std::optional<std::string> growable_image(const std::string& uri) {
   const auto parsed = parse_disk_uri(uri);
-  if (!parsed || parsed->scheme != "raw") return std::nullopt;
+  if (!parsed || parsed->scheme != "raw" || parsed->partition != 0) return std::nullopt;
   struct stat facts {};
   if (::stat(parsed->target.c_str(), &facts) != 0)
     return errno == ENOENT ? std::optional(parsed->target) : std::nullopt;

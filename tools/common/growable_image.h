@@ -10,7 +10,7 @@
 namespace splitring::tools {
 
 // The file that a raw: URI names, if it is a regular one or not there yet. Nothing for any other
-// disk, whose size is not ours to set.
+// disk, or a partition, whose size is not ours to set.
 std::optional<std::string> growable_image(const std::string& uri);
 
 // Makes the file at least that long, and makes it at all if it is not there. What is added is a

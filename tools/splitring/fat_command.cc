@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "tools/common/partition_hint.h"
 #include "tools/splitring/fat_marks.h"
 #include "tools/splitring/fat_session.h"
 
@@ -14,7 +15,7 @@ Result<std::unique_ptr<OpenFat>> open_fat(const Session& session, const std::str
   fat->disk = TRY(fat->disks.open(disk, read_only));
   fat->lane = TRY(fat->disk->open_queue({}));
   auto volume = FatVolume::open(*fat->lane, {.read_only = read_only});
-  if (!volume) return fail_within(disk, volume.error());
+  if (!volume) return fail_on_disk(*fat->lane, disk, volume.error());
   fat->volume = std::move(*volume);
   for (const std::string& note : fat->volume->notes())
     std::fprintf(stderr, "splitring: fat: %s\n", printable(note).c_str());

@@ -7,6 +7,7 @@
 #include "fs/fat/fat_check.h"
 #include "fs/fat/fat_format.h"
 #include "tools/common/growable_image.h"
+#include "tools/common/partition_hint.h"
 #include "tools/splitring/fat_session.h"
 #include "tools/splitring/json_output.h"
 
@@ -82,6 +83,8 @@ Result<> create_on(const Session& session, const CreateOptions& options) {
 
 Result<> create(const Session& session, const CreateOptions& options) {
   const auto file = growable_image(options.disk);
+  if (!file && options.size != 0)
+    return fail(Errc::kInvalid, options.disk + ": --size is for a whole image (raw:PATH)");
   if (!file) return create_on(session, options);
   const auto before = image_bytes(*file);
   if (options.size != 0 && before.value_or(0) > options.size)
@@ -127,8 +130,9 @@ Result<> check(const Session& session, const VolumeOptions& options) {
   Disks disks(session.host);
   const auto disk = TRY(disks.open(options.disk, !options.repair));
   const auto lane = TRY(disk->open_queue({}));
-  const FatReport report =
-      TRY(check_fat(*lane, options.repair ? FatRepair::kAll : FatRepair::kNothing));
+  const auto checked = check_fat(*lane, options.repair ? FatRepair::kAll : FatRepair::kNothing);
+  if (!checked) return fail_on_disk(*lane, options.disk, checked.error());
+  const FatReport& report = *checked;
   if (options.json) {
     nlohmann::json findings = nlohmann::json::array();
     for (const FatFinding& finding : report.findings)

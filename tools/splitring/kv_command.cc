@@ -22,7 +22,7 @@ Result<> create(const Session& session, const CreateOptions& options) {
   if (options.size != 0) {
     const auto file = growable_image(options.disk);
     if (!file)
-      return fail(Errc::kInvalid, options.disk + ": --size is for an image of ours (raw:)");
+      return fail(Errc::kInvalid, options.disk + ": --size is for a whole image (raw:PATH)");
     if (!TRY(create_image(*file, options.size)) && !options.store.overwrite)
       return fail(Errc::kExists, *file + " is there already; leave out --size to use it as it is");
   }

@@ -4,6 +4,7 @@
 
 #include "fs/tar/tar_header.h"
 #include "tools/common/archive.h"
+#include "tools/common/partition_hint.h"
 #include "tools/splitring/mount/fat_tree.h"
 #include "tools/splitring/mount/tar_tree.h"
 
@@ -33,21 +34,25 @@ Result<OpenTree> open_tar(OpenTree opened, const std::string& uri, const MountOp
   return opened;
 }
 
-Result<OpenTree> open_fat(OpenTree opened, const MountOptions& options, Complaints& complaints) {
-  auto volume = TRY(FatVolume::open(*opened.lane, {.read_only = options.read_only,
-                                                   .utc = options.utc,
-                                                   .discard = options.discard,
-                                                   .recover_later = true}));
-  opened.tree = std::make_unique<FatTree>(std::move(volume), options, complaints);
+Result<OpenTree> open_fat(OpenTree opened, const std::string& uri, bool is_certain,
+                          const MountOptions& options, Complaints& complaints) {
+  auto volume = FatVolume::open(*opened.lane, {.read_only = options.read_only,
+                                               .utc = options.utc,
+                                               .discard = options.discard,
+                                               .recover_later = true});
+  if (!volume) {
+    Error error = std::move(volume).error();
+    if (!is_certain) error.what = "no tar archive: " + error.what;
+    return fail_on_disk(*opened.lane, uri, error);
+  }
+  opened.tree = std::make_unique<FatTree>(std::move(*volume), options, complaints);
   return opened;
 }
 
 Result<OpenTree> open_as(OpenTree opened, const std::string& uri, TreeKind kind, bool is_certain,
                          const MountOptions& options, Complaints& complaints) {
   if (kind == TreeKind::kTar) return open_tar(std::move(opened), uri, options, complaints);
-  auto fat = open_fat(std::move(opened), options, complaints);
-  if (!fat) return fail_within(uri + (is_certain ? "" : ": no tar archive"), fat.error());
-  return fat;
+  return open_fat(std::move(opened), uri, is_certain, options, complaints);
 }
 
 }  // namespace
