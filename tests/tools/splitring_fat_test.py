@@ -90,6 +90,19 @@ class SplitringFat(unittest.TestCase):
                 self.assert_sound()
                 self.assertIn(b"MADE", run("mlabel", "-s", "-i", self.image).stdout)
 
+    def test_a_sparse_image_of_2_TiB_takes_files_and_stays_sparse(self):
+        for kind, fsck in (("fat32", "fsck.fat"), ("exfat", "fsck.exfat")):
+            with self.subTest(kind=kind):
+                self.image.unlink(missing_ok=True)
+                made = json.loads(fat("create", self.disk, "--size", "2T", "--type", kind,
+                                      "--cluster", "64K", "--json").stdout)
+                self.assertGreater(made["bytes"], (2 << 40) - 1024)
+                fat("put", self.disk, SPLITRING, "program")
+                self.assertEqual(fat("cat", self.disk, "program").stdout, SPLITRING.read_bytes())
+                fat("check", self.disk)
+                run(fsck, "-n", self.image)
+                self.assertLess(self.image.stat().st_blocks * 512, 1 << 30)
+
     def test_exfat_of_any_size_others_accept_and_theirs_we_do(self):
         for size in ("1M", "3M", "300M", "40G", "3T"):
             with self.subTest(size=size):

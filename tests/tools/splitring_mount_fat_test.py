@@ -121,6 +121,17 @@ class StandardTools(FatTest):
         self.tool(*git, "-C", clone, "fsck", "--strict")
         self.assertEqual(self.tool(*git, "-C", clone, "status", "--porcelain"), "")
 
+    def test_vim_edits_in_place_and_with_a_backup(self):
+        self.mount(self.disk)
+        text = self.place / "a text with a long name.txt"
+        text.write_text("one\ntwo\n")
+        for settings in ("set backupcopy=yes", "set backup backupskip= backupcopy=no"):
+            self.tool("vim.tiny", "-u", "NONE", "-es", "-c", settings, "-c", "%s/$/ more/", "-c",
+                      "wq", text)
+        self.remount()
+        self.assertEqual(text.read_text(), "one more more\ntwo more more\n")
+        self.assertEqual(sorted(os.listdir(self.place)), [text.name, text.name + "~"])
+
     def test_df_shows_what_is_used(self):
         self.mount(self.disk)
         before = os.statvfs(self.place)
