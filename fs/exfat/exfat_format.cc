@@ -44,30 +44,21 @@ uint32_t usual_cluster(uint64_t bytes) {
   return bytes <= 32 * kGiB ? 32 * kKiB : 128 * kKiB;
 }
 
-Result<> check(const FatFormat& format, const Geometry& disk, uint32_t sector_bytes) {
-  const uint64_t bytes = disk.capacity.bytes();
-  if (disk.read_only) return fail(Errc::kPermission, "the disk is read-only");
+Result<> check(const FatFormat& format, uint64_t bytes) {
   if (bytes < kLeastBytes)
     return invalid("an exFAT volume has 1 MiB at least, not " + format_bytes(bytes));
-  if (!is_power_of_two(sector_bytes) || sector_bytes < 512 || sector_bytes > 4096 ||
-      sector_bytes < disk.logical_block_bytes)
-    return invalid(
-        "sectors have 512, 1024, 2048 or 4096 bytes, and no fewer than the disk's blocks");
   if (format.cluster_bytes &&
-      (!is_power_of_two(*format.cluster_bytes) || *format.cluster_bytes < sector_bytes ||
+      (!is_power_of_two(*format.cluster_bytes) || *format.cluster_bytes < format.sector_bytes ||
        *format.cluster_bytes > kExfatMaxClusterBytes))
     return invalid("clusters have a power of two of bytes, from one sector to 32 MiB");
-  if (format.align_bytes != 0 &&
-      (!is_power_of_two(format.align_bytes) || format.align_bytes > 16 * kMiB))
-    return invalid("the alignment is a power of two, and no more than 16 MiB");
   if (format.root_entries != 0) return invalid("exFAT's root has no fixed size");
   return {};
 }
 
 // FAT and clusters each begin at a multiple of the alignment.
-Result<Plan> choose(const FatFormat& format, uint64_t bytes, uint32_t sector_bytes,
-                    uint64_t upcase_bytes) {
+Result<Plan> choose(const FatFormat& format, uint64_t bytes, uint64_t upcase_bytes) {
   Plan plan;
+  const uint32_t sector_bytes = format.sector_bytes;
   plan.cluster_bytes = format.cluster_bytes.value_or(std::max(usual_cluster(bytes), sector_bytes));
   const uint64_t usual_align = bytes < 64 * kMiB ? uint64_t{plan.cluster_bytes} : kMiB;
   const uint64_t align = std::max<uint64_t>(
@@ -150,13 +141,11 @@ Result<> write_root(BlockQueue& lane, const Plan& plan, const FatSlot& label, bo
 }  // namespace
 
 Result<> format_exfat(BlockQueue& lane, const FatFormat& format) {
-  const Geometry disk = lane.geometry();
-  const uint32_t sector_bytes =
-      format.sector_bytes != 0 ? format.sector_bytes : disk.logical_block_bytes;
-  TRY_VOID(check(format, disk, sector_bytes));
+  const uint64_t bytes = lane.geometry().capacity.bytes();
+  TRY_VOID(check(format, bytes));
   const FatSlot label = TRY(exfat_label(format.label));
   const std::vector<uint8_t> upcase = ExfatUpcase().pack();
-  const Plan plan = TRY(choose(format, disk.capacity.bytes(), sector_bytes, upcase.size()));
+  const Plan plan = TRY(choose(format, bytes, upcase.size()));
   // Until all else is durable there is no boot sector.
   TRY_VOID(zero_disk_bytes(lane, 0, plan.fat_offset));
   TRY_VOID(lane.flush());

@@ -16,7 +16,7 @@ constexpr uint32_t kEntryBytes = sizeof(uint32_t);
 
 Result<> ExfatMap::load(BlockQueue& lane, uint32_t first_cluster, uint64_t bytes) {
   pages_.clear();
-  ends_.clear();
+  forget_ends();
   dirty_ = false;
   const uint64_t needed = (uint64_t{geometry_.clusters} + 7) / 8;
   if (bytes < needed)
@@ -85,7 +85,7 @@ Result<ExfatMap::Page*> ExfatMap::page(BlockQueue& lane, uint32_t number) {
 
 Result<uint32_t> ExfatMap::next(BlockQueue& lane, uint32_t cluster) {
   assert(geometry_.is_cluster(cluster));
-  if (!ends_.empty() && ends_.contains(cluster)) return kExfatEnd;
+  if (is_to_end(cluster)) return kExfatEnd;
   const Page* const found = TRY(page(lane, cluster / kPageEntries));
   return uint32_t{found->entries[cluster % kPageEntries]};
 }
@@ -148,23 +148,14 @@ Result<> ExfatMap::link(BlockQueue& lane, uint32_t tail, FatRun run) {
   return tail != 0 ? set_next(lane, tail, run.first) : Result<>{};
 }
 
-Result<> ExfatMap::chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) {
-  uint32_t tail = 0;
-  for (const FatRun& run : runs) {
-    TRY_VOID(link(lane, tail, run));
-    tail = run.first + run.count - 1;
-  }
-  return {};
-}
-
 Result<> ExfatMap::apply_frees(BlockQueue& lane) {
-  for (const uint32_t tail : ends_) {
+  for (const uint32_t tail : ends()) {
     Page* const found = TRY(page(lane, tail / kPageEntries));
     found->entries[tail % kPageEntries] = kExfatEnd;
     found->dirty_atoms |= 1U << tail % kPageEntries * kEntryBytes / kFatAtomBytes;
     dirty_ = true;
   }
-  ends_.clear();
+  forget_ends();
   for (const FatRun& run : take_pending())
     for (uint32_t i = 0; i < run.count; i++) set_used(run.first + i, false);
   return {};

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "fs/exfat/exfat_boot.h"
@@ -37,11 +36,6 @@ class ExfatMap final : public FatMap {
   Result<> link(BlockQueue& lane, uint32_t tail, FatRun run) override;
   void own(FatRun run) override;
   [[nodiscard]] bool is_owned(FatRun run) const override;
-  Result<> chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) override;
-  void end_later(uint32_t tail) override { ends_.insert(tail); }
-  [[nodiscard]] bool has_pending() const override {
-    return FatMap::has_pending() || !ends_.empty();
-  }
   Result<> apply_frees(BlockQueue& lane) override;
   [[nodiscard]] bool dirty() const override { return dirty_; }
   Result<> write(BlockQueue& lane) override;
@@ -63,7 +57,6 @@ class ExfatMap final : public FatMap {
   std::vector<std::byte> bitmap_;
   std::vector<bool> dirty_atoms_;  // of the bitmap
   std::unordered_map<uint32_t, std::unique_ptr<Page>> pages_;
-  std::unordered_set<uint32_t> ends_;  // to become the last of their chains
   bool dirty_ = false;
 };
 

@@ -88,6 +88,15 @@ void FatMap::release(FatRun run) {
   next_ = std::min(next_, run.first);
 }
 
+Result<> FatMap::chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) {
+  uint32_t tail = 0;
+  for (const FatRun& run : runs) {
+    TRY_VOID(link(lane, tail, run));
+    tail = run.first + run.count - 1;
+  }
+  return {};
+}
+
 void FatMap::free_later(FatRun run) {
   if (run.count == 0) return;
   pending_.push_back(run);

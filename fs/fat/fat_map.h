@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -52,12 +53,12 @@ class FatMap {
   // soon.
   [[nodiscard]] virtual bool is_owned(FatRun /*run*/) const { return true; }
   // Chains clusters that had no chain, and end there.
-  virtual Result<> chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) = 0;
+  Result<> chain_up(BlockQueue& lane, const std::vector<FatRun>& runs);
 
   // Gives up clusters; see above. `tail`, unless 0, becomes its chain's last.
   void free_later(FatRun run);
-  virtual void end_later(uint32_t tail) = 0;
-  [[nodiscard]] virtual bool has_pending() const { return !pending_.empty(); }
+  void end_later(uint32_t tail) { ends_.insert(tail); }
+  [[nodiscard]] bool has_pending() const { return !pending_.empty() || !ends_.empty(); }
   virtual Result<> apply_frees(BlockQueue& lane) = 0;
   // The runs that may be used again from now on.
   std::vector<FatRun> finish_frees();
@@ -71,8 +72,14 @@ class FatMap {
   void forget_free();
   void set_free(uint32_t cluster, bool free);
   [[nodiscard]] virtual bool has_whole_entry(uint32_t /*cluster*/) const { return true; }
+  [[nodiscard]] bool is_to_end(uint32_t cluster) const {
+    return !ends_.empty() && ends_.contains(cluster);
+  }
   // What was given up since the last call, which the disk is told now.
   const std::vector<FatRun>& take_pending();
+  // What is to become the last of its chain, until the disk has been told.
+  [[nodiscard]] const std::unordered_set<uint32_t>& ends() const { return ends_; }
+  void forget_ends() { ends_.clear(); }
 
  private:
   [[nodiscard]] uint32_t end() const { return clusters_.end_cluster(); }
@@ -84,6 +91,7 @@ class FatMap {
   std::vector<uint64_t> free_;  // a bit for each cluster number
   uint32_t free_count_ = 0;
   uint32_t next_ = 2;
+  std::unordered_set<uint32_t> ends_;
   std::vector<FatRun> pending_;
   std::vector<FatRun> applied_;
   uint32_t pending_count_ = 0;

@@ -18,8 +18,19 @@ Result<FatReport> check_fat(BlockQueue& lane, FatRepair repair) {
 }
 
 Result<> format_fat(BlockQueue& lane, const FatFormat& format) {
-  return format.type == FatType::kExfat ? format_exfat(lane, format)
-                                        : format_plain_fat(lane, format);
+  constexpr uint64_t kMostAlignment = 16U << 20;
+  const Geometry disk = lane.geometry();
+  FatFormat whole = format;
+  if (whole.sector_bytes == 0) whole.sector_bytes = disk.logical_block_bytes;
+  if (disk.read_only) return fail(Errc::kPermission, "the disk is read-only");
+  if (!is_power_of_two(whole.sector_bytes) || whole.sector_bytes < 512 ||
+      whole.sector_bytes > 4096 || whole.sector_bytes < disk.logical_block_bytes)
+    return fail(Errc::kInvalid,
+                "sectors have 512, 1024, 2048 or 4096 bytes, and no fewer than the disk's blocks");
+  if (whole.align_bytes != 0 &&
+      (!is_power_of_two(whole.align_bytes) || whole.align_bytes > kMostAlignment))
+    return fail(Errc::kInvalid, "the alignment is a power of two, and no more than 16 MiB");
+  return whole.type == FatType::kExfat ? format_exfat(lane, whole) : format_plain_fat(lane, whole);
 }
 
 }  // namespace splitring

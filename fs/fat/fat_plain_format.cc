@@ -110,8 +110,9 @@ bool type_matches(const Plan& plan) {
   return fat_type_of(plan.clusters) == plan.type && plan.clusters <= 0x0ffffff5 - 2;
 }
 
-Result<Plan> choose(const FatFormat& format, uint64_t bytes, uint32_t sector_bytes) {
+Result<Plan> choose(const FatFormat& format, uint64_t bytes) {
   Plan plan;
+  const uint32_t sector_bytes = format.sector_bytes;
   plan.sector_bytes = sector_bytes;
   plan.total = std::min<uint64_t>(bytes / sector_bytes, 0xffffffff);
   plan.fat_count = format.fat_count;
@@ -236,24 +237,15 @@ Result<> write_label(BlockQueue& lane, const Plan& plan, const FatFormat& format
   return write_disk_bytes(lane, root_begin * plan.sector_bytes, std::as_bytes(std::span(root)));
 }
 
-Result<> check(const FatFormat& format, const Geometry& disk, uint64_t bytes,
-               uint32_t sector_bytes) {
+Result<> check(const FatFormat& format, uint64_t bytes) {
   const auto invalid = [](const std::string& what) { return fail(Errc::kInvalid, what); };
-  if (disk.read_only) return fail(Errc::kPermission, "the disk is read-only");
   if (bytes < kLeastBytes || bytes > kMostBytes)
     return invalid("a FAT volume has 160 KiB to 2 TiB, not " + format_bytes(bytes));
-  if (!is_power_of_two(sector_bytes) || sector_bytes < 512 || sector_bytes > 4096 ||
-      sector_bytes < disk.logical_block_bytes)
-    return invalid(
-        "sectors have 512, 1024, 2048 or 4096 bytes, and no fewer than the disk's blocks");
   if (format.cluster_bytes &&
-      (!is_power_of_two(*format.cluster_bytes) || *format.cluster_bytes < sector_bytes ||
-       *format.cluster_bytes > 64 * kKiB || *format.cluster_bytes / sector_bytes > 128))
+      (!is_power_of_two(*format.cluster_bytes) || *format.cluster_bytes < format.sector_bytes ||
+       *format.cluster_bytes > 64 * kKiB || *format.cluster_bytes / format.sector_bytes > 128))
     return invalid("clusters have a power of two of bytes, from one sector to 128 and to 64 KiB");
   if (format.fat_count < 1 || format.fat_count > 2) return invalid("there are 1 or 2 FATs");
-  if (format.align_bytes != 0 &&
-      (!is_power_of_two(format.align_bytes) || format.align_bytes > 16 * kMiB))
-    return invalid("the alignment is a power of two, and no more than 16 MiB");
   if (format.partition_offset > 0xffffffff) return invalid("the partition starts too far behind");
   if (format.root_entries > 65535 || (format.root_entries != 0 && format.type == FatType::kFat32))
     return invalid("a root of fixed size has at most 65,535 entries, and FAT32 has none");
@@ -263,13 +255,11 @@ Result<> check(const FatFormat& format, const Geometry& disk, uint64_t bytes,
 }  // namespace
 
 Result<> format_plain_fat(BlockQueue& lane, const FatFormat& format) {
-  const Geometry disk = lane.geometry();
-  const uint32_t sector_bytes =
-      format.sector_bytes != 0 ? format.sector_bytes : disk.logical_block_bytes;
-  const uint64_t bytes = std::min(disk.capacity.bytes(), kMostBytes);
-  TRY_VOID(check(format, disk, disk.capacity.bytes(), sector_bytes));
+  const uint64_t bytes = lane.geometry().capacity.bytes();
+  const uint32_t sector_bytes = format.sector_bytes;
+  TRY_VOID(check(format, bytes));
   const FatShortName label = TRY(fat_label(format.label));
-  const Plan plan = TRY(choose(format, bytes, sector_bytes));
+  const Plan plan = TRY(choose(format, bytes));
   // Until all else is durable there is no boot sector.
   TRY_VOID(zero_disk_bytes(lane, 0, sector_bytes));
   TRY_VOID(lane.flush());

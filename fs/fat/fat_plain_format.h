@@ -1,4 +1,5 @@
-// format_fat() of FAT12, FAT16 and FAT32.
+// format_fat() of FAT12, FAT16 and FAT32, once it has looked at what is said of sectors and
+// alignment.
 #pragma once
 
 #include "fs/fat/fat_format.h"

@@ -126,18 +126,9 @@ Result<> FatTable::link(BlockQueue& /*lane*/, uint32_t tail, FatRun run) {
   return {};
 }
 
-Result<> FatTable::chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) {
-  uint32_t tail = 0;
-  for (const FatRun& run : runs) {
-    TRY_VOID(link(lane, tail, run));
-    tail = run.first + run.count - 1;
-  }
-  return {};
-}
-
 Result<> FatTable::apply_frees(BlockQueue& /*lane*/) {
-  for (const uint32_t tail : ends_) set(tail, kFatEnd);
-  ends_.clear();
+  for (const uint32_t tail : ends()) set(tail, kFatEnd);
+  forget_ends();
   for (const FatRun& run : take_pending())
     for (uint32_t i = 0; i < run.count; i++) set(run.first + i, kFatFree);
   return {};

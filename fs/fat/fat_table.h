@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <span>
-#include <unordered_set>
 #include <vector>
 
 #include "fs/fat/fat_geometry.h"
@@ -33,7 +32,7 @@ class FatTable final : public FatMap {
   [[nodiscard]] uint32_t get(uint32_t cluster) const;
   // The same as it will be once what is pending has been applied.
   [[nodiscard]] uint32_t next(uint32_t cluster) const {
-    return !ends_.empty() && ends_.contains(cluster) ? kFatEnd : get(cluster);
+    return is_to_end(cluster) ? kFatEnd : get(cluster);
   }
   void set(uint32_t cluster, uint32_t value);
 
@@ -44,11 +43,6 @@ class FatTable final : public FatMap {
   }
   Result<> link(BlockQueue& lane, uint32_t tail, FatRun run) override;
   void own(FatRun /*run*/) override {}  // every file has a chain
-  Result<> chain_up(BlockQueue& lane, const std::vector<FatRun>& runs) override;
-  void end_later(uint32_t tail) override { ends_.insert(tail); }
-  [[nodiscard]] bool has_pending() const override {
-    return FatMap::has_pending() || !ends_.empty();
-  }
   Result<> apply_frees(BlockQueue& lane) override;
 
   // All copies.
@@ -73,7 +67,6 @@ class FatTable final : public FatMap {
   std::vector<std::byte> bytes_;  // of one FAT, as on the disk
   std::vector<uint64_t> dirty_;   // a bit for each kFatAtomBytes of bytes_
   uint64_t dirty_count_ = 0;
-  std::unordered_set<uint32_t> ends_;  // to become the last of their chains
 };
 
 }  // namespace splitring
