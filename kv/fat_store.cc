@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 
+#include "base/parse.h"
 #include "fs/fat/fat_name.h"
 #include "kv/key.h"
 
@@ -12,6 +13,10 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr std::string_view kAside = "%aside-";  // no key is spelled so
+
+// The next one's number: each is given once by this process, whose the volume is alone.
+std::atomic<uint64_t> next_aside{0};
+constexpr uint64_t kMostAsides = uint64_t{1} << 62;
 
 constexpr std::string_view kHex = "0123456789ABCDEF";
 
@@ -122,6 +127,38 @@ class FatStore::FatValue final : public Value {
   Held file_;
 };
 
+// ---- opening
+
+Result<std::unique_ptr<FatStore>> FatStore::open(FatVolume& volume, BlockQueue& lane,
+                                                 FatNode root) {
+  std::unique_ptr<FatStore> store(new FatStore(volume, lane, root));
+  if (!volume.read_only()) TRY_VOID(store->clear_unfinished());
+  return store;
+}
+
+// What a store of this process works with and was listed has a number that was given before that.
+// The others are raised above every number that goes, so that no new one is taken for it.
+Result<> FatStore::clear_unfinished() {
+  std::vector<std::pair<uint64_t, FatEntry>> found;
+  for (FatEntry& entry : TRY(volume_.list(lane_, root_, 0, SIZE_MAX))) {
+    if (!entry.name.starts_with(kAside)) continue;
+    const auto number = parse_decimal(entry.name.substr(kAside.size()), kMostAsides);
+    if (number) found.emplace_back(*number, std::move(entry));
+  }
+  const uint64_t given = next_aside;
+  std::erase_if(found, [&](const auto& aside) { return aside.first < given; });
+  for (const auto& [number, entry] : found)
+    for (uint64_t next = next_aside; next <= number;)
+      if (next_aside.compare_exchange_weak(next, number + 1)) break;
+  for (const auto& [number, entry] : found) {
+    const auto removed = entry.stat.is_directory ? remove_tree(root_, entry.name)
+                                                 : volume_.remove_file(lane_, root_, entry.name);
+    // Another store may have been quicker.
+    if (!removed && removed.error().code != Errc::kNotFound) return removed;
+  }
+  return found.empty() ? Result<>{} : volume_.sync(lane_);
+}
+
 // ---- reading
 
 Result<> FatStore::may_look() const {
@@ -202,11 +239,10 @@ Result<FatStore::Held> FatStore::parent_of(const std::string& key) {
 }
 
 Result<std::string> FatStore::write_aside(const Fill& fill) {
-  static std::atomic<uint64_t> next{0};
   Result<FatStat> made = fail(Errc::kExists, "");
   std::string name;
   while (!made && made.error().code == Errc::kExists) {
-    name = std::string(kAside) + std::to_string(next++);
+    name = std::string(kAside) + std::to_string(next_aside++);
     made = volume_.create(lane_, root_, name);
   }
   const Held file(volume_, TRY(std::move(made)));
@@ -357,15 +393,6 @@ Result<> FatStore::do_remove(const std::string& key, Kind kind) {
     prune(key);
     return {};
   });
-}
-
-Result<> FatStore::clear_unfinished() {
-  for (const FatEntry& entry : TRY(volume_.list(lane_, root_, 0, SIZE_MAX))) {
-    if (!entry.name.starts_with(kAside)) continue;
-    TRY_VOID(entry.stat.is_directory ? remove_tree(root_, entry.name)
-                                     : volume_.remove_file(lane_, root_, entry.name));
-  }
-  return volume_.sync(lane_);
 }
 
 }  // namespace splitring::kv

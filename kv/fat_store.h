@@ -24,17 +24,18 @@ namespace splitring::kv {
 
 class FatStore final : public WriteStore {
  public:
-  // All outlive the store; `root` is a directory that stays referred to.
-  FatStore(FatVolume& volume, BlockQueue& lane, FatNode root = kFatRoot)
-      : volume_(volume), lane_(lane), root_(root) {}
-
-  // Removes what writes that a power cut ended have left. No other store is at work there.
-  Result<> clear_unfinished();
+  // All outlive the store; `root` is a directory that stays referred to. Removes what writes that a
+  // power cut ended have left there, whoever else is at work on the volume.
+  static Result<std::unique_ptr<FatStore>> open(FatVolume& volume, BlockQueue& lane,
+                                                FatNode root = kFatRoot);
+  using WriteStore::open;
 
  private:
   class FatValue;
   class Held;  // a node with the reference that is given back
   using Change = std::function<Result<>()>;
+  FatStore(FatVolume& volume, BlockQueue& lane, FatNode root)
+      : volume_(volume), lane_(lane), root_(root) {}
   FatStore(const FatStore& outside, Change& staged)
       : volume_(outside.volume_), lane_(outside.lane_), root_(outside.root_), staged_(&staged) {}
 
@@ -54,6 +55,7 @@ class FatStore final : public WriteStore {
 
   Result<> stage(Change change);
   Result<> may_look() const;
+  Result<> clear_unfinished();
   Result<Held> find_node(std::string_view key);
   // The dictionary that a key is in, with those above it, made where they are missing.
   Result<Held> parent_of(const std::string& key);

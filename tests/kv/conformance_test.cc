@@ -81,15 +81,16 @@ template <FatType kType>
 class FatMaker {
  public:
   explicit FatMaker(const StoreTree& tree)
-      : fat_(16 << 20, {.type = kType}), store_(fat_.volume(), fat_.lane()) {
-    for (const auto& [key, bytes] : tree.values) EXPECT_TRUE(store_.write(key, bytes));
-    for (const std::string& name : tree.dictionaries) EXPECT_TRUE(store_.make_dictionary(name));
+      : fat_(16 << 20, {.type = kType}),
+        store_(std::move(*kv::FatStore::open(fat_.volume(), fat_.lane()))) {
+    for (const auto& [key, bytes] : tree.values) EXPECT_TRUE(store_->write(key, bytes));
+    for (const std::string& name : tree.dictionaries) EXPECT_TRUE(store_->make_dictionary(name));
   }
-  kv::ReadStore& store() { return store_; }
+  kv::ReadStore& store() { return *store_; }
 
  private:
   FatTestVolume fat_;
-  kv::FatStore store_;
+  std::unique_ptr<kv::FatStore> store_;
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Fat, StoreConformance, FatMaker<FatType::kFat16>);
