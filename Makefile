@@ -302,7 +302,7 @@ $(ROOT)/tests/exhaustive_validator: \
 	@echo "  link     $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^
 
-## check-fat: 100,000 images of FAT volumes that a power cut left, each one shown to fsck.fat (minutes)
+## check-fat: 100,000 images of FAT and exFAT volumes after a power cut, each shown to fsck too (15 minutes)
 check-fat: $(ROOT)/tests/fs_test
 	@SPLITRING_FAT_CUTS=100000 $< --gtest_filter='*FatPowerCut*' --gtest_brief=1
 
