@@ -21,28 +21,44 @@ fails() {
 }
 
 # ---- waiting for the store, which tells when something changes ---------------------------------
+# until_so SECONDS PATH COMMAND...: looks after every change there. False if it never says yes.
+until_so() {
+  local deadline=$((SECONDS + patience * $1)) path=$2 events watcher left status=1
+  shift 2
+  ! "$@" || return 0
+  exec {events}< <(exec xenstore-watch "$path")
+  watcher=$!
+  # It speaks of the watch itself first: what changes between two looks is not missed.
+  while left=$((deadline - SECONDS)) && [ "$left" -gt 0 ] && read -r -t "$left" -u "$events"; do
+    if "$@"; then
+      status=0
+      break
+    fi
+  done
+  kill "$watcher" 2>/dev/null
+  exec {events}<&-
+  return "$status"
+}
+
 # wait_node PATH PATTERN [SECONDS]: until the node's value matches, below /local/domain/N. A node that
 # is gone reads as "". Leaves the value in $value.
 wait_node() {
-  local deadline=$((SECONDS + patience * ${3:-30})) below=${1#/local/domain/}
-  while :; do
-    value=$(xenstore-read "$1" 2>/dev/null)
-    [[ ! "$value" =~ $2 ]] || return 0
-    xenstore-exists "/local/domain/${below%%/*}" || fail "the domain of $1 is no more"
-    [ "$SECONDS" -lt "$deadline" ] || fail "$1 is \"$value\", not $2, after ${3:-30} s"
-    # Fires once for the watch itself, then for a change.
-    timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
-  done
+  until_so "${3:-30}" "$1" node_matches "$1" "$2" ||
+    fail "$1 is \"$value\", not $2, after ${3:-30} s"
+}
+node_matches() {
+  local below=${1#/local/domain/}
+  value=$(xenstore-read "$1" 2>/dev/null)
+  [[ ! "$value" =~ $2 ]] || return 0
+  xenstore-exists "/local/domain/${below%%/*}" || fail "the domain of $1 is no more"
+  return 1
 }
 
 # wait_gone PATH [SECONDS]: until there is no such node.
 wait_gone() {
-  local deadline=$((SECONDS + patience * ${2:-30}))
-  while xenstore-exists "$1"; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "$1 is there still: $(xenstore-ls "$1")"
-    timeout $((deadline - SECONDS + 1)) xenstore-watch -n 2 "$1" >/dev/null
-  done
+  until_so "${2:-30}" "$1" is_gone "$1" || fail "$1 is there still: $(xenstore-ls "$1")"
 }
+is_gone() { ! xenstore-exists "$1"; }
 
 # ---- our daemon -------------------------------------------------------------------------------
 # start_daemon OPTIONS...: returns once it serves. Variables of the caller: log_level (debug),
@@ -62,6 +78,7 @@ start_daemon() {
 stop_daemon() {
   [ -n "${daemon:-}" ] || return 0
   kill "$daemon" 2>/dev/null
+  kill -CONT "$daemon" 2>/dev/null  # if the scenario has stopped it
   wait "$daemon" 2>/dev/null
   daemon=
   rm -f "$lab/daemon.pid"
@@ -126,13 +143,12 @@ domid() {
 }
 # wait_for_another NAME DOMID: until a guest of that name is another domain: it has rebooted.
 wait_for_another() {
-  local deadline=$((SECONDS + patience * 60)) now
-  while [ "$SECONDS" -lt "$deadline" ]; do
-    now=$(xl domid "$1" 2>/dev/null)
-    [ -z "$now" ] || [ "$now" = "$2" ] || return 0
-    timeout 5 xenstore-watch -n 2 @introduceDomain >/dev/null
-  done
-  fail "$1 did not come back"
+  until_so 60 @introduceDomain is_another "$1" "$2" || fail "$1 did not come back"
+}
+is_another() {
+  local now
+  now=$(xl domid "$1" 2>/dev/null)
+  [ -n "$now" ] && [ "$now" != "$2" ]
 }
 
 # ---- disks of our own kind ------------------------------------------------------------------
@@ -166,11 +182,12 @@ start_load() {
     --time_based --runtime=1000 ${*:3} >/tmp/load 2>&1 & echo \$! >/tmp/load.pid"
   load_moves "$1" "$2"
 }
-# load_moves GUEST VDEV: until 50 more writes are done.
+# load_moves GUEST VDEV: until 50 more requests are done. One that verifies only reads for a while.
 load_moves() {
-  succeeds in_guest "$1" "was=\$(awk '{print \$5}' /sys/block/$2/stat)
+  succeeds in_guest "$1" "requests() { awk '{print \$1 + \$5}' /sys/block/$2/stat; }
+    was=\$(requests)
     for i in \$(seq $((patience * 300))); do
-      [ \"\$(awk '{print \$5}' /sys/block/$2/stat)\" -lt \$((was + 50)) ] || exit 0; usleep 100000
+      [ \"\$(requests)\" -lt \$((was + 50)) ] || exit 0; usleep 100000
     done; cat /tmp/load; dmesg | tail; exit 1"
 }
 # end_load GUEST: it was running still, and met no error and no wrong block.
