@@ -59,6 +59,7 @@ class ForwardingQueue : public BlockQueue {
   void complete_later(BlockRequest& request, IoStatus status) noexcept;
   [[nodiscard]] bool has_waiting() const { return !queued_.empty(); }
   void do_kick() noexcept final;
+  [[nodiscard]] BlockQueue& below() { return *below_; }
 
  private:
   static void answered(BlockRequest& below) noexcept;

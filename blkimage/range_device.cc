@@ -7,6 +7,17 @@
 namespace splitring {
 namespace {
 
+// As near as the error comes: what is wrong with a request itself was found above.
+IoStatus status_of(const Result<>& done) {
+  if (done) return IoStatus::kOk;
+  switch (done.error().code) {
+    case Errc::kNoSpace: return IoStatus::kNoSpace;
+    case Errc::kUnsupported: return IoStatus::kUnsupported;
+    case Errc::kClosed: return IoStatus::kGone;
+    default: return IoStatus::kIoError;
+  }
+}
+
 class RangeQueue final : public ForwardingQueue {
  public:
   RangeQueue(DeviceState& state, const QueueOptions& options, std::unique_ptr<BlockQueue> below,
@@ -17,6 +28,14 @@ class RangeQueue final : public ForwardingQueue {
   // No overflow: the request was checked against the window, and the window against the device.
   void send(Forward& forward) noexcept override {
     if (forward.operation != Operation::kFlush) forward.first += start_;
+  }
+  // A blocking call that the lane below may know a shorter way for.
+  std::optional<IoStatus> do_now(BlockRequest& request, bool durably) noexcept override {
+    if (request.operation == Operation::kFlush) return status_of(below().flush());
+    if (!durably || request.buffers.size() != 1) return std::nullopt;
+    const iovec& buffer = request.buffers.front();
+    return status_of(below().write_durably(
+        request.first + start_, {static_cast<const std::byte*>(buffer.iov_base), buffer.iov_len}));
   }
 
   const Sectors start_;

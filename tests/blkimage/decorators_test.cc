@@ -59,6 +59,75 @@ TEST(RangeDevice, TouchesNothingOutsideItsWindow) {
     EXPECT_EQ(all[sector * 512], std::byte{sector >= 100 && sector < 110}) << sector;
 }
 
+// Has a short way for flushes and durable writes, and none for anything else.
+class ShortWayDisk final : public BlockDevice {
+ public:
+  struct Taken {
+    Operation operation;
+    Sectors first;
+    uint64_t bytes;
+    bool operator==(const Taken&) const = default;
+  };
+  ShortWayDisk() : BlockDevice({.capacity = kCapacity}) {}
+  [[nodiscard]] std::string name() const override { return "short way"; }
+  Result<std::unique_ptr<BlockQueue>> open_queue(const QueueOptions& options) override {
+    return Lane::create(*this, options);
+  }
+
+  std::vector<Taken> taken;
+  IoStatus status = IoStatus::kOk;
+
+ private:
+  class Lane final : public SynchronousQueue {
+   public:
+    static Result<std::unique_ptr<BlockQueue>> create(ShortWayDisk& disk,
+                                                      const QueueOptions& options) {
+      UniqueFd never = TRY(make_never_readable());
+      return std::unique_ptr<BlockQueue>(new Lane(disk, options, std::move(never)));
+    }
+
+   private:
+    Lane(ShortWayDisk& disk, const QueueOptions& options, UniqueFd never_readable)
+        : SynchronousQueue(disk.state(), options, std::move(never_readable)), disk_(disk) {}
+    std::optional<IoStatus> do_step(BlockRequest&) noexcept override { return IoStatus::kIoError; }
+    std::optional<IoStatus> do_now(BlockRequest& request, bool durably) noexcept override {
+      if (request.operation != Operation::kFlush && !durably) return std::nullopt;
+      disk_.taken.push_back({request.operation, request.first, request.byte_count});
+      return disk_.status;
+    }
+    ShortWayDisk& disk_;
+  };
+};
+
+TEST(RangeDevice, DurableWritesAndFlushesTakeTheShortWayBelow) {
+  auto whole = std::make_unique<ShortWayDisk>();
+  ShortWayDisk& below = *whole;
+  const auto window = must(make_range(std::move(whole), Sectors{100}, Sectors{10}));
+  const auto lane = must(window->open_queue({}));
+  const std::vector<std::byte> bytes(1024);
+  EXPECT_TRUE(lane->write_durably(Sectors{2}, bytes));
+  EXPECT_TRUE(lane->flush());
+  EXPECT_FALSE(lane->write_durably(Sectors{9}, bytes));  // it would end behind the window
+  EXPECT_EQ(below.taken, (std::vector<ShortWayDisk::Taken>{{Operation::kWrite, Sectors{102}, 1024},
+                                                           {Operation::kFlush, {}, 0}}));
+}
+
+TEST(RangeDevice, SaysWhyADurableWriteFailedBelowAndTakesNoMore) {
+  for (const auto& [status, code] :
+       std::vector<std::pair<IoStatus, Errc>>{{IoStatus::kIoError, Errc::kIo},
+                                              {IoStatus::kNoSpace, Errc::kNoSpace},
+                                              {IoStatus::kGone, Errc::kClosed}}) {
+    auto whole = std::make_unique<ShortWayDisk>();
+    whole->status = status;
+    const auto window = must(make_range(std::move(whole), Sectors{100}, Sectors{10}));
+    const auto lane = must(window->open_queue({}));
+    const auto failed = lane->write_durably(Sectors{2}, sector_of(1));
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, code) << failed.error().what;
+    EXPECT_TRUE(window->poisoned());
+  }
+}
+
 TEST(RangeDevice, RefusesAWindowThatDoesNotFit) {
   const uint64_t max = ~uint64_t{0};
   for (const auto& [first, length] : std::vector<std::pair<uint64_t, uint64_t>>{
