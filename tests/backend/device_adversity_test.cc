@@ -147,7 +147,7 @@ TEST(BackendDevice, B31_ADirectoryThatVanishesWhileItIsServedDoesNotComeBack) {
   const DevicePath path = LiveBackend::path();
   const auto toolstack = live.machine.host(0);
   const auto store = std::move(toolstack->open_store()).value();
-  live.when_opened = [&] {
+  live.when_opened() = [&] {
     ASSERT_TRUE(store->now().remove(path.frontend_directory()));
     ASSERT_TRUE(store->now().remove(path.backend_directory()));
   };
@@ -300,7 +300,7 @@ TEST(BackendDevice, B37_AnImageThatHangsWhenItIsOpenedHoldsUpNobody) {
   LiveBackend live;
   LiveDevice other(live);
   ASSERT_TRUE(other.connect());
-  live.when_opened = [&opened, answered = answer.get_future().share()] {
+  live.when_opened() = [&opened, answered = answer.get_future().share()] {
     answered.wait();
     opened++;
   };

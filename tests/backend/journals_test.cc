@@ -218,14 +218,14 @@ TEST_F(BackendJournals, ASuccessorWaitsForThreads) {
     live.stop();
     if (killed) live.forget_rest(device.path);
     guest->push(read_request(2, 8, {guest->segment(1)}));
-    live.when_opened = [&] { shortage.emplace(); };
+    live.when_opened() = [&] { shortage.emplace(); };
     live.start();
     EXPECT_TRUE(live.wait_for_report([](const auto& devices) {
       return devices.size() == 1 && devices[0].error.find("TasksMax") != std::string::npos;
     }));
     EXPECT_EQ(device.node("state"), "4");
     EXPECT_EQ(device.node(kRestNode), killed ? "" : "1");
-    live.when_opened = [] {};
+    live.when_opened() = [] {};
     shortage.reset();
     EXPECT_EQ(guest->wait_for_answers(1).at(0).id, 2U);
     EXPECT_EQ(device.node(kRestNode), "");

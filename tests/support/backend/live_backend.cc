@@ -27,16 +27,17 @@ LiveBackend::LiveBackend(const BackendOptions& options)
       stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   schemes_.add(
       "script", "script:NAME",
-      [this](const DiskUri& uri, const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
-        when_opened();
+      [openings = openings_](const DiskUri& uri,
+                             const OpenOptions& open) -> Result<std::unique_ptr<BlockDevice>> {
+        openings->when_opened();
         if (uri.target == "fails") return fail(Errc::kIo, "this disk fails to open");
         Geometry geometry;
         geometry.capacity = {2048};
         geometry.read_only = open.read_only;
         geometry.discard_granularity_bytes = kSectorSize;
         auto disk = std::make_unique<ScriptedDisk>(geometry);
-        const std::lock_guard lock(mutex_);
-        scripted_[uri.target] = disk.get();
+        const std::lock_guard lock(openings->mutex);
+        openings->disks[uri.target] = disk.get();
         return disk;
       });
   start();
@@ -190,8 +191,8 @@ bool LiveBackend::wait_until_held(const DomainCounts& counts) {
 }
 
 ScriptedDisk& LiveBackend::scripted(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  return *scripted_.at(name);
+  const std::lock_guard lock(openings_->mutex);
+  return *openings_->disks.at(name);
 }
 
 }  // namespace splitring::backend

@@ -62,18 +62,24 @@ class LiveBackend {
 
   // Runs on a thread of the backend when it opens a disk "script:NAME", of which "fails" does not
   // open. Set while nothing is attached.
-  std::function<void()> when_opened = [] {};
+  std::function<void()>& when_opened() { return openings_->when_opened; }
 
   testing::EmulatedMachineThread machine{2};
   Backend* backend = nullptr;
 
  private:
+  // An opening that nobody waits for may end after all else.
+  struct Openings {
+    std::function<void()> when_opened = [] {};
+    std::mutex mutex;  // of what follows
+    std::map<std::string, ScriptedDisk*> disks;
+  };
+
   void serve();
 
+  std::shared_ptr<Openings> openings_ = std::make_shared<Openings>();
   BackendOptions options_;
   DiskSchemes schemes_;
-  std::mutex mutex_;  // of scripted_
-  std::map<std::string, ScriptedDisk*> scripted_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<Store> store_;  // the toolstack's
   EmulatedControl control_;
