@@ -42,6 +42,7 @@
 
 #include "blkimage/block_device.h"
 #include "kv/tree/bell.h"
+#include "kv/tree/brief_mutex.h"
 #include "kv/tree/ring_log.h"
 #include "kv/tree/space_map.h"
 #include "kv/tree/store_state.h"
@@ -165,10 +166,10 @@ class TreeStore {
   // commit
   Result<> wait_durable(uint64_t sequence, BlockQueue& lane);
   Result<> publish_relaxed(uint64_t sequence, BlockQueue& lane);
-  void lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane);
-  void gather(std::unique_lock<std::mutex>& lock);
-  void await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence);
-  void help(std::unique_lock<std::mutex>& lock, uint64_t sequence, BlockQueue& lane);
+  void lead(std::unique_lock<BriefMutex>& lock, BlockQueue& lane);
+  void gather(std::unique_lock<BriefMutex>& lock);
+  void await_batch(std::unique_lock<BriefMutex>& lock, uint64_t sequence);
+  void help(std::unique_lock<BriefMutex>& lock, uint64_t sequence, BlockQueue& lane);
   [[nodiscard]] bool has_room(uint64_t bytes) const;
   bool await_checkpoint();
   void fail_store(const Error& error);
@@ -198,7 +199,7 @@ class TreeStore {
   // made without the rest if that does not fit. Precondition: nothing of this thread is pinned;
   // `slot` is its own.
   Result<> checkpoint(PageReader& reader, Epochs::Slot& slot, const Edit& edit, Use use);
-  Result<bool> carry_memory(std::unique_lock<std::mutex>& writer, PageReader& reader,
+  Result<bool> carry_memory(std::unique_lock<BriefMutex>& writer, PageReader& reader,
                             Epochs::Slot& slot, const Edit& edit, Use use);
   Result<Cut> freeze(PageReader& reader);
   Result<> carry(const Cut& cut, PageReader& reader, const Edit& edit);
@@ -232,9 +233,9 @@ class TreeStore {
   std::unique_ptr<SpaceMap> space_;
 
   // Locked in this order.
-  std::mutex writer_mutex_;         // who changes the active memtable
+  BriefMutex writer_mutex_;         // who changes the active memtable
   std::mutex checkpoint_mutex_;     // who carries one into the trees
-  mutable std::mutex log_mutex_;    // of the ring and what is on its way there
+  mutable BriefMutex log_mutex_;    // of the ring and what is on its way there
   mutable std::mutex state_mutex_;  // of publishing states
 
   uint64_t last_sequence_ = 0;      // applied; the writer's

@@ -48,7 +48,7 @@ Result<TreeStore::Cut> TreeStore::freeze(PageReader& reader) {
 
 // False: there was nothing. Precondition: the writer's lock, which is let go, and the
 // checkpointer's.
-Result<bool> TreeStore::carry_memory(std::unique_lock<std::mutex>& writer, PageReader& reader,
+Result<bool> TreeStore::carry_memory(std::unique_lock<BriefMutex>& writer, PageReader& reader,
                                      Epochs::Slot& slot, const Edit& edit, Use use) {
   // One that was given up goes first.
   if (state_.load(std::memory_order_acquire)->frozen) TRY_VOID(carry(stuck_, reader, nullptr));

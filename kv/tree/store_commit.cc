@@ -47,7 +47,7 @@ void TreeStore::fail_store(const Error& error) {
 
 // Writes what is pending. Precondition: locked, nobody leads, something is pending; a view is
 // pinned. Unlocks.
-void TreeStore::lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane) {
+void TreeStore::lead(std::unique_lock<BriefMutex>& lock, BlockQueue& lane) {
   leading_ = true;
   gather(lock);
   const int64_t begun_ns = now_ns();
@@ -92,7 +92,7 @@ void TreeStore::lead(std::unique_lock<std::mutex>& lock, BlockQueue& lane) {
 
 // Those whom the last batch woke are about to come with their next transactions: one batch for all
 // is sooner durable than two. Precondition: locked, this thread leads.
-void TreeStore::gather(std::unique_lock<std::mutex>& lock) {
+void TreeStore::gather(std::unique_lock<BriefMutex>& lock) {
   const uint32_t crowd = crowd_;
   const auto is_small = [&] { return pending_count_.load(std::memory_order_relaxed) < crowd; };
   if (!is_small() || pending_.bytes() > kLongBatch) return;
@@ -106,7 +106,7 @@ void TreeStore::gather(std::unique_lock<std::mutex>& lock) {
 
 // Until the batch of that transaction, which is pending or in flight, is over or somebody has to
 // lead it; or earlier. Precondition: locked, somebody leads. Unlocks.
-void TreeStore::await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequence) {
+void TreeStore::await_batch(std::unique_lock<BriefMutex>& lock, uint64_t sequence) {
   // While who leads still gathers, nothing is in flight: what it will write is pending.
   const bool in_flight = !flight_.empty() && sequence <= flight_.last_sequence();
   const Bell& bell = bells_[in_flight ? pending_bell_ ^ 1 : pending_bell_];
@@ -116,7 +116,7 @@ void TreeStore::await_batch(std::unique_lock<std::mutex>& lock, uint64_t sequenc
 }
 
 // Gets on with what is in flight or pending. Precondition: locked; something is. Unlocks.
-void TreeStore::help(std::unique_lock<std::mutex>& lock, uint64_t sequence, BlockQueue& lane) {
+void TreeStore::help(std::unique_lock<BriefMutex>& lock, uint64_t sequence, BlockQueue& lane) {
   if (leading_)
     await_batch(lock, sequence);
   else

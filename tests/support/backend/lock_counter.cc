@@ -29,6 +29,12 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
   return lock(mutex);
 }
 
+int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+  static auto* const lock = behind<int(pthread_mutex_t*)>("pthread_mutex_trylock");
+  locks++;
+  return lock(mutex);
+}
+
 int pthread_rwlock_rdlock(pthread_rwlock_t* rwlock) noexcept {
   static auto* const lock = behind<int(pthread_rwlock_t*)>("pthread_rwlock_rdlock");
   locks++;
